@@ -1,0 +1,25 @@
+"""overtone: audio super-resolution that keeps the given band and predicts what lies above it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["Enhancer", "__version__", "enhance", "list_models", "load_model"]
+
+if TYPE_CHECKING:
+    from overtone.inference import Enhancer, enhance, list_models, load_model
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when first used, so that ``import overtone`` costs nothing."""
+    if name in __all__:
+        import overtone.inference
+
+        return getattr(overtone.inference, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
