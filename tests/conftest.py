@@ -1,0 +1,85 @@
+"""What every test may ask for: a seeded generator, synthetic audio, the example recordings.
+
+Test modules cannot import from here (pytest's importlib mode), so the helpers are fixtures that
+return functions: ``def test_x(make_tone): x = make_tone(440, 48000)``.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a generator with a fixed seed, fresh for each test."""
+    return np.random.default_rng(20240607)
+
+
+@pytest.fixture(scope="session")
+def examples_dir() -> Path:
+    """Return the folder of short CC0 recordings shipped with the repository."""
+    return Path(__file__).resolve().parent.parent / "examples"
+
+
+@pytest.fixture(scope="session")
+def make_tone() -> Callable[..., Samples]:
+    """Return ``make_tone(frequency_hz, sample_rate, duration_s=1, amplitude=0.5, channels=1)``.
+
+    The result is ``[channels, samples]``; channel ``c`` is delayed by ``c`` quarter periods so
+    that mixed-up channels show.
+    """
+
+    def tone(
+        frequency_hz: float,
+        sample_rate: int,
+        duration_s: float = 1.0,
+        amplitude: float = 0.5,
+        channels: int = 1,
+    ) -> Samples:
+        time_s = np.arange(round(duration_s * sample_rate)) / sample_rate
+        phase = 2 * np.pi * frequency_hz * time_s - np.pi / 2 * np.arange(channels)[:, None]
+        return (amplitude * np.sin(phase)).astype(np.float32)
+
+    return tone
+
+
+@pytest.fixture
+def make_noise(rng: np.random.Generator) -> Callable[..., Samples]:
+    """Return ``make_noise(sample_rate, duration_s=1, rms=0.1, channels=1)``: white, Gaussian."""
+
+    def noise(
+        sample_rate: int, duration_s: float = 1.0, rms: float = 0.1, channels: int = 1
+    ) -> Samples:
+        shape = (channels, round(duration_s * sample_rate))
+        return (rms * rng.standard_normal(shape)).astype(np.float32)
+
+    return noise
+
+
+@pytest.fixture
+def make_lowpassed_noise(make_noise: Callable[..., Samples]) -> Callable[..., Samples]:
+    """Return ``make_lowpassed_noise(cutoff_hz, sample_rate, duration_s=1, rms=0.1, channels=1)``.
+
+    White noise whose bins at and above ``cutoff_hz`` are exactly zero (one transform over the
+    whole signal), so nothing but rounding is left there.
+    """
+
+    def lowpassed_noise(
+        cutoff_hz: float,
+        sample_rate: int,
+        duration_s: float = 1.0,
+        rms: float = 0.1,
+        channels: int = 1,
+    ) -> Samples:
+        spectrum = np.fft.rfft(make_noise(sample_rate, duration_s, 1.0, channels).astype(float))
+        samples = round(duration_s * sample_rate)
+        spectrum[:, np.fft.rfftfreq(samples, 1 / sample_rate) >= cutoff_hz] = 0
+        signal = np.fft.irfft(spectrum, samples)
+        return (rms / signal.std() * signal).astype(np.float32)
+
+    return lowpassed_noise
