@@ -1,0 +1,45 @@
+"""How close an estimate is to its reference: SNR, SI-SDR, log-spectral distances, MOS models.
+
+Every function takes ``reference`` and ``estimate`` of one shape, ``[samples]`` or
+``[channels, samples]``, floats in [-1, 1] or signed integers (read at full scale). Several
+channels give the mean over the channels. Sums are as_float64 and taken block by block, so a long
+file costs little more memory than its samples. Empty arrays, arrays of different shapes and NaN
+or infinite samples raise :class:`~overtone.errors.InvalidInputError`.
+
+``nan`` means that the figure does not exist: the reference is silent, or the estimate equals it
+(a ratio to no error), or, for the models of a listener, there is too little sound. Nothing returns
+infinity. Each entry of :data:`METRICS` carries the settings that make its number comparable: print
+them beside the number.
+"""
+
+from overtone.metrics.perceptual import pesq_mos, stoi, visqol_mos
+from overtone.metrics.ratios import lineage_snr_db, si_sdr_db, snr_db
+from overtone.metrics.scores import (
+    METRICS,
+    Metric,
+    describe,
+    evaluate_pair,
+    mean_scores,
+    settings_lines,
+)
+from overtone.metrics.spectral import lineage_lsd, lsd, lsd_by_band, lsd_hf, lsd_lf
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "describe",
+    "evaluate_pair",
+    "lineage_lsd",
+    "lineage_snr_db",
+    "lsd",
+    "lsd_by_band",
+    "lsd_hf",
+    "lsd_lf",
+    "mean_scores",
+    "pesq_mos",
+    "settings_lines",
+    "si_sdr_db",
+    "snr_db",
+    "stoi",
+    "visqol_mos",
+]
