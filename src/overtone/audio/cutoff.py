@@ -54,7 +54,7 @@ LOWEST_CUTOFF_HZ = 700.0
 CUTOFFS_PER_OCTAVE = 24
 FULL_BAND_PRIOR = 0.5
 TEMPERATURE = 2.0
-"""Divides the log likelihood: the process is a rough model, and must not be believed to the letter."""
+"""Divides the log likelihood: the model is rough and must not be believed to the letter."""
 FULL_BAND_RATIO = 0.97
 """An edge above this part of the Nyquist frequency is a full band."""
 LOW_QUANTILE = 0.35
@@ -129,7 +129,7 @@ class CutoffEstimator:
         return classes.loud_frames() * self._hop_samples / self.sample_rate
 
     def _powers(self, block: Floats) -> Floats:
-        """Power spectra averaged over channels, ``[frames, bins]``; a full-scale sine peaks at 1."""
+        """Power spectra, channels averaged, ``[frames, bins]``; a full-scale sine peaks at 1."""
         if block.shape[1] < self._frame_samples:
             return np.zeros((0, self._frame_samples // 2 + 1))
         frames = np.lib.stride_tricks.sliding_window_view(block, self._frame_samples, axis=1)
