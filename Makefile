@@ -1,0 +1,71 @@
+# make demo   enhance an example recording and draw it before and after
+# make test   lint, types, import contract and tests
+# Both make their own environment in .venv; a second run finds it ready.
+
+# The first Python of at least 3.11; choose another with: make PYTHON=python3.13 demo
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+# The tests want one known version of torch, and get it before the package asks for just any:
+# left to itself pip may take a build with gigabytes of CUDA that no test uses.
+TORCH ?= torch==2.13.0
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The tests run side by side, one to a core: threads inside them would only be in the way.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint clean distclean
+
+help:
+	@echo 'make demo       enhance an example recording into demo/, with a picture'
+	@echo 'make test       everything that is checked: lint, types, imports, tests'
+	@echo 'make lint       the same without the tests'
+	@echo 'make clean      remove what demo and test left (distclean: .venv, too)'
+
+demo: .venv/.demo-ready
+	@$(BIN)/overtone enhance examples/speech_en_8k.flac -o demo/ --plot --force
+	@echo
+	@echo 'heard before:   examples/speech_en_8k.flac'
+	@echo 'heard after:    demo/speech_en_8k.flac'
+	@echo 'seen:           demo/speech_en_8k.png'
+	@echo 'your own file:  $(BIN)/overtone enhance FILE'
+
+test: lint
+	@$(BIN)/pytest -n auto
+
+lint: .venv/.test-ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+clean:
+	rm -rf demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
+
+.venv/bin/python:
+	@test -n '$(PYTHON)' || { echo 'overtone needs Python 3.11 or newer, and none was found.' \
+		'Install one, or name it: make PYTHON=/path/to/python3.12 demo' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
+		f"overtone needs Python 3.11 or newer, and $(PYTHON) is {v.major}.{v.minor}: " \
+		"name a newer one with make PYTHON=...")'
+	@echo 'making the environment .venv (once)'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+# Order-only: the link .venv/bin/python is as old as the Python it points to.
+.venv/.demo-ready: pyproject.toml | .venv/bin/python
+	@echo 'installing overtone'
+	@$(PIP) --editable '.[plot]'
+	@touch $@
+
+.venv/.test-ready: pyproject.toml | .venv/bin/python
+	@echo 'installing overtone with all its extras (minutes, the first time)'
+	@$(PIP) $(TORCH)
+	@$(PIP) --editable '.[all,dev]'
+	@touch $@ .venv/.demo-ready

@@ -1,0 +1,242 @@
+"""Which files a batch means, and where each result goes.
+
+Everything is decided here before any work is done, so that a name that would be written twice, or
+an input that would be overwritten, is refused while nothing has been touched.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from overtone.audio.files import INPUT_EXTENSIONS, OUTPUT_FORMATS
+from overtone.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from overtone.inference.enhancer import FileReport
+
+ENHANCED_MARK = ".enhanced"
+LOSSLESS_SUFFIX = ".flac"  # for what cannot be written in its own format, such as M4A
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input file, and the folder its place in an output tree is counted from."""
+
+    path: Path
+    root: Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to enhance."""
+
+    source: Path
+    destination: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one file went: a report, or a one-line error (and, for a defect, its traceback)."""
+
+    source: Path
+    report: FileReport | None = None
+    error: str | None = None
+    defect: str | None = None
+
+    @classmethod
+    def failed(cls, source: Path, reason: str, *, defect: str | None = None) -> Outcome:
+        """Return a failure whose message names the file, once."""
+        named = reason if str(source) in reason else f"{source}: {reason}"
+        return cls(source, error=" ".join(named.split()), defect=defect)
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return an operating system's error as words: ``No space left on device: out.wav``."""
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{what}: {error.filename}" if error.filename else what
+
+
+# What to read -----------------------------------------------------------------------------------
+
+
+def find_sources(
+    arguments: Sequence[str], *, exclude: Path | None = None
+) -> tuple[list[Source], list[Outcome]]:
+    """Resolve files, folders and glob patterns to the audio files they mean.
+
+    Folders are searched through and through, hidden names left out; patterns work where the shell
+    has not expanded them. Files named ``*.enhanced.*`` are results of an earlier run and left out,
+    unless such a file is the only argument. ``exclude`` is a folder (the output) not to search.
+
+    Returns the files in order, each once, and a failure for each argument that means none.
+    """
+    found: dict[Path, Source] = {}
+    failures: list[Outcome] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            sources = [Source(file, path) for file in _audio_in(path, exclude, failures)]
+        elif glob.has_magic(argument) and not path.exists():
+            root = _fixed_part(path)
+            sources = [Source(file, root) for file in _matching(argument, exclude, failures)]
+        elif path.exists():
+            sources = [Source(path, path.parent)]
+        else:
+            failures.append(Outcome.failed(path, "no such file or folder"))
+            continue
+        if not sources:
+            failures.append(Outcome.failed(path, "no audio file found here"))
+        for source in sources:
+            alone = len(arguments) == 1 and source.path == path
+            if alone or not is_enhanced(source.path):
+                found.setdefault(source.path.resolve(), source)
+    return list(found.values()), failures
+
+
+def is_enhanced(path: Path) -> bool:
+    """Tell whether the name says that the file is a result, as in ``call.enhanced.wav``."""
+    return path.stem.endswith(ENHANCED_MARK)
+
+
+def _audio_in(folder: Path, exclude: Path | None, failures: list[Outcome]) -> Iterator[Path]:
+    def note(error: OSError) -> None:
+        failures.append(Outcome.failed(Path(error.filename), describe_os_error(error)))
+
+    excluded = exclude.resolve() if exclude else None
+    for place, folders, names in os.walk(folder, onerror=note):
+        here = Path(place)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() != excluded
+        )
+        yield from (here / name for name in sorted(names) if _is_audio_name(name))
+
+
+def _matching(pattern: str, exclude: Path | None, failures: list[Outcome]) -> Iterator[Path]:
+    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns too)
+        path = Path(match)
+        if path.is_dir():
+            yield from _audio_in(path, exclude, failures)
+        elif _is_audio_name(path.name):
+            yield path
+
+
+def _is_audio_name(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in INPUT_EXTENSIONS
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folders of a pattern that hold no wildcard: ``a/b`` for ``a/b/*/c*.wav``."""
+    fixed = takewhile(lambda part: not glob.has_magic(part), pattern.parts)
+    return Path(*fixed)
+
+
+# Where to write ---------------------------------------------------------------------------------
+
+
+def plan(
+    sources: Sequence[Source], output: str | None = None, *, pictures: bool = False
+) -> list[Task]:
+    """Give each source its destination.
+
+    Without ``output``, ``call.wav`` becomes ``call.enhanced.wav`` beside it. An ``output`` with
+    an audio extension is the file to write, and takes a single source. Any other ``output`` is a
+    folder in which each file keeps its name and its place in the tree it was found in. What
+    cannot be written in its own format becomes FLAC. ``pictures`` says that a spectrogram will be
+    written beside each destination, whose name must be free too.
+
+    Raises InvalidInputError if two sources would be written to one name, a source would be
+    overwritten, or ``output`` cannot be what it has to be.
+    """
+    if output is None:
+        tasks = [Task(source.path, _beside(source.path)) for source in sources]
+    elif _is_folder_name(output):
+        tasks = [Task(source.path, _in_tree(source, Path(output))) for source in sources]
+    elif len(sources) > 1:
+        raise InvalidInputError(
+            f"-o {output} names one file, but there are {len(sources)} inputs: name a folder"
+        )
+    else:
+        tasks = [Task(source.path, Path(output)) for source in sources]
+    _refuse_clashes(tasks, pictures=pictures)
+    return tasks
+
+
+def picture_path(destination: Path) -> Path:
+    """Return where the spectrogram of an enhanced file goes: the same name, ``.png``."""
+    return destination.with_suffix(".png")
+
+
+def refuse_existing(
+    tasks: Sequence[Task], *, pictures: bool = False
+) -> tuple[list[Task], list[Outcome]]:
+    """Part the tasks into those whose outputs are free and failures for those that are not."""
+    free: list[Task] = []
+    failures: list[Outcome] = []
+    for task in tasks:
+        outputs = [task.destination, *([picture_path(task.destination)] if pictures else [])]
+        taken = next((path for path in outputs if os.path.lexists(path)), None)
+        if taken is None:
+            free.append(task)
+        else:
+            reason = f"skipped, {taken} exists already (--force overwrites it)"
+            failures.append(Outcome.failed(task.source, reason))
+    return free, failures
+
+
+def _beside(source: Path) -> Path:
+    return source.with_name(f"{source.stem}{ENHANCED_MARK}{_writable_suffix(source)}")
+
+
+def _in_tree(source: Source, folder: Path) -> Path:
+    destination = (folder / source.path.relative_to(source.root)).with_suffix(
+        _writable_suffix(source.path)
+    )
+    # A folder written onto itself: there the mark is what tells result from recording.
+    return _beside(destination) if _same(destination, source.path) else destination
+
+
+def _writable_suffix(source: Path) -> str:
+    return source.suffix if source.suffix.lower() in OUTPUT_FORMATS else LOSSLESS_SUFFIX
+
+
+def _is_folder_name(output: str) -> bool:
+    path = Path(output)
+    if path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix:
+        return True
+    if path.suffix.lower() not in OUTPUT_FORMATS:
+        known = " ".join(sorted(OUTPUT_FORMATS))
+        raise InvalidInputError(
+            f"-o {output}: cannot write {path.suffix}; "
+            f"use one of {known}, or end the name with / for a folder"
+        )
+    return False
+
+
+def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
+    inputs = {task.source.resolve() for task in tasks}
+    writers: dict[Path, Path] = {}
+    for task in tasks:
+        if task.destination.resolve() in inputs:
+            raise InvalidInputError(
+                f"{task.destination} is an input and is never overwritten: name another output"
+            )
+        outputs = [task.destination, *([picture_path(task.destination)] if pictures else [])]
+        for output in outputs:
+            other = writers.setdefault(output.resolve(), task.source)
+            if other != task.source:
+                raise InvalidInputError(
+                    f"{other} and {task.source} would both be written to {output}: "
+                    "enhance them one at a time, each with its own -o"
+                )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
