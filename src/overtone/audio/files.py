@@ -1,0 +1,319 @@
+"""Audio files in and out, a block at a time, so that an hour of sound never sits in memory.
+
+WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, W64, RF64, CAF and AU are read and written by libsndfile
+(:mod:`overtone.audio.sndfile`); :mod:`overtone.audio.pyav` reads M4A, WebM and the like. Samples
+are float32 ``[channels, samples]`` with full scale at 1.0.
+
+What is written appears under its name only when it is complete: the samples go to a temporary
+name in the same folder, the result is checked, and then renamed. Whatever fails before that
+leaves neither a partial file nor a damaged old one.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from overtone.audio.formats import (
+    FLOAT_SUBTYPES,
+    INPUT_EXTENSIONS,
+    INTEGER_BITS,
+    OUTPUT_FORMATS,
+    PYAV_EXTENSIONS,
+    AudioInfo,
+    check_limits,
+    choose_subtype,
+    output_format,
+)
+from overtone.audio.pyav import PyavDecoder, has_pyav
+from overtone.audio.sndfile import SndfileDecoder, SndfileSink, reason
+from overtone.errors import AudioFileError, InvalidInputError
+
+__all__ = [
+    "INPUT_EXTENSIONS",
+    "OUTPUT_FORMATS",
+    "AudioInfo",
+    "AudioReader",
+    "AudioWriter",
+    "probe",
+    "read_audio",
+]
+
+# WAV and AIFF count bytes in 32 bits; the margin is for headers and trailing chunks.
+_MAX_32BIT_BYTES = 2**32 - 2**20
+
+
+def probe(path: str | os.PathLike[str]) -> AudioInfo:
+    """Return what the header of the audio file ``path`` says.
+
+    Raises:
+        AudioFileError: missing, a folder, empty, not audio, or not readable.
+        MissingExtraError: the format needs PyAV, which is not installed.
+    """
+    with AudioReader(path) as reader:
+        return reader.info
+
+
+def read_audio(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
+    """Read a whole file: ``([channels, samples], sample rate in Hz)``.
+
+    For short files; :class:`AudioReader` reads any length in bounded memory. Raises as it does.
+    """
+    with AudioReader(path) as reader:
+        blocks = list(reader.blocks())
+        if not blocks:
+            return np.zeros((reader.info.channels, 0), np.float32), reader.info.sample_rate
+        return np.concatenate(blocks, axis=1), reader.info.sample_rate
+
+
+class AudioReader:
+    """An open audio file; a context manager.
+
+    ``info`` holds what its header says. A video file gives its first audio stream.
+
+    Raises:
+        AudioFileError: missing, a folder, empty, not audio, or not readable.
+        MissingExtraError: the format needs PyAV, which is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        _require_file(self.path)
+        self._decoder = _open_decoder(self.path)
+        self.info = self._decoder.info
+
+    def blocks(self, block_frames: int = 48000) -> Iterator[NDArray[np.float32]]:
+        """Yield the file from its start as ``[channels, block_frames]``, the last block shorter.
+
+        Raises:
+            AudioFileError: a sample is NaN or infinite, or the file is damaged or shorter than
+                its header promises; the message gives the position in seconds.
+        """
+        if block_frames < 1:
+            raise InvalidInputError(f"block_frames must be at least 1, not {block_frames}")
+        position = 0
+        for block in self._decoder.blocks(block_frames):
+            finite = np.isfinite(block)
+            if not finite.all():
+                first = position + int(np.argmin(finite.all(axis=0)))
+                raise AudioFileError(
+                    f"{self.path}: holds a sample that is not a finite number (NaN or Inf) "
+                    f"at {first / self.info.sample_rate:.4f} s; repair the file first"
+                )
+            yield block
+            position += block.shape[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._decoder.close()
+
+
+def _open_decoder(path: Path) -> SndfileDecoder | PyavDecoder:
+    if path.suffix.lower() in PYAV_EXTENSIONS:
+        return PyavDecoder(path)
+    decoder = SndfileDecoder(path)
+    if decoder.may_stop_early and has_pyav():
+        decoder.close()
+        return PyavDecoder(path)
+    return decoder
+
+
+def _require_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise AudioFileError(f"{path}: is a folder; give an audio file")
+        if not path.exists():
+            raise AudioFileError(f"{path}: no such file; check the name")
+        if not path.is_file():
+            raise AudioFileError(f"{path}: is not a regular file; copy the audio to one")
+        if path.stat().st_size == 0:
+            raise AudioFileError(f"{path}: is empty (0 bytes); get a whole copy")
+    except (OSError, ValueError) as error:
+        raise AudioFileError(f"{path}: cannot be opened ({reason(error)})") from error
+
+
+class AudioWriter:
+    """Writes an audio file block by block; a context manager.
+
+    The format follows the extension of ``path`` (see ``OUTPUT_FORMATS``). The bit depth is
+    ``subtype`` ("PCM_16", "PCM_24", "FLOAT", ...) if given, else that of ``like`` as far as the
+    format can hold it, else the format's default, 24 bit. A WAV file that passes 4 GB goes on as
+    RF64, its 64-bit form.
+
+    Clipping: floating-point files keep values over full scale as they are. Integer and lossy
+    files are limited to full scale, never wrapped; ``clipped_samples`` counts the samples that
+    were over it and ``peak`` is the greatest absolute value given, before limiting. Integers
+    are rounded to the nearest, without dither.
+
+    Nothing exists under ``path`` until the ``with`` block has ended well; then the complete file
+    does. After an exception there is no trace of it.
+
+    Raises:
+        AudioFileError: when made, for an extension, subtype, rate or channel count that cannot
+            be written, a missing folder, or an existing file without ``overwrite``; later, when
+            the disk is full or not writable.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sample_rate: int,
+        channels: int,
+        *,
+        subtype: str | None = None,
+        like: AudioInfo | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self._output = output_format(self.path)
+        self.subtype = choose_subtype(self.path, self._output, subtype, like)
+        check_limits(self.path, self._output, self.subtype, sample_rate, channels)
+        self._overwrite = overwrite
+        _require_destination(self.path, overwrite)
+        self.clipped_samples = 0
+        self.peak = 0.0
+        self.frames = 0
+        self._container = self._output.container
+        self._sink: SndfileSink | None = None
+
+    def write(self, block: ArrayLike) -> None:
+        """Append ``block``, floats ``[channels, samples]`` with full scale at 1.0.
+
+        Raises:
+            InvalidInputError: wrong shape, not floats, or not finite.
+            AudioFileError: the disk is full or the file cannot be written.
+        """
+        sink = self._require_open()
+        samples = self._checked(block)
+        for start in range(0, samples.shape[1], self.sample_rate):
+            # libsndfile crashes on long Vorbis writes, hence a second at a time.
+            part = self._limited(samples[:, start : start + self.sample_rate])
+            if self._outgrows_32_bits(part.shape[1]):
+                sink = self._sink = self._continued_as_rf64(sink)
+            sink.write(part.T)
+            self.frames += part.shape[1]
+
+    def _require_open(self) -> SndfileSink:
+        if self._sink is None:
+            raise InvalidInputError("AudioWriter.write works inside its 'with' block only")
+        return self._sink
+
+    def _checked(self, block: ArrayLike) -> NDArray[np.float32]:
+        array = np.asarray(block)
+        if array.ndim != 2 or array.shape[0] != self.channels:
+            raise InvalidInputError(f"a block is [{self.channels}, samples], not {array.shape}")
+        if not np.issubdtype(array.dtype, np.floating):
+            raise InvalidInputError(f"a block holds floats, not {array.dtype}")
+        if not np.isfinite(array).all():
+            raise InvalidInputError(f"{self.path}: samples to write are not finite (NaN or Inf)")
+        return array.astype(np.float32, copy=False)
+
+    def _limited(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``samples`` as the file will hold them, and count what was over full scale."""
+        magnitude = np.abs(samples)
+        self.peak = max(self.peak, float(magnitude.max(initial=0.0)))
+        if self.subtype in FLOAT_SUBTYPES:
+            return samples
+        self.clipped_samples += int(np.count_nonzero(magnitude > 1))
+        bits = INTEGER_BITS.get(self.subtype)
+        if bits is None or bits > 24:
+            return np.clip(samples, -1, 1)
+        # libsndfile would cut the fraction off: twice the error, and an offset of half a step.
+        steps = np.float32(2 ** (bits - 1))
+        limited: NDArray[np.float32] = np.clip(np.rint(samples * steps), -steps, steps - 1) / steps
+        return limited
+
+    def _outgrows_32_bits(self, frames: int) -> bool:
+        if self._container not in ("WAV", "AIFF"):
+            return False
+        sample_bytes = {"FLOAT": 4, "DOUBLE": 8}.get(self.subtype) or INTEGER_BITS[
+            self.subtype
+        ] // 8
+        if (self.frames + frames) * self.channels * sample_bytes <= _MAX_32BIT_BYTES:
+            return False
+        if self._container == "AIFF":
+            raise AudioFileError(f"{self.path}: AIFF files end at 4 GB; write .wav or .flac")
+        return True
+
+    def _continued_as_rf64(self, full: SndfileSink) -> SndfileSink:
+        """Copy what is in the full WAV file to an RF64 file and return that, open for more."""
+        self._container = "RF64"
+        sink = self._new_sink()
+        try:
+            full.close()
+            with contextlib.closing(SndfileDecoder(full.path)) as written:
+                for block in written.blocks(self.sample_rate):
+                    sink.write(block.T)
+        except BaseException:
+            sink.discard()
+            raise
+        full.discard()
+        return sink
+
+    def _new_sink(self) -> SndfileSink:
+        return SndfileSink(
+            self.path,
+            samplerate=self.sample_rate,
+            channels=self.channels,
+            format=self._container,
+            subtype=self.subtype,
+            compression_level=self._output.compression_level,
+        )
+
+    def __enter__(self) -> Self:
+        self._sink = self._new_sink()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        sink, self._sink = self._require_open(), None
+        try:
+            if kind is None:
+                sink.close()
+                self._verify(sink.path)
+                _require_destination(self.path, self._overwrite)
+                sink.rename()
+        finally:
+            sink.discard()
+
+    def _verify(self, written: Path) -> None:
+        """Read the header back: some failures to write leave no error but a short file."""
+        try:
+            info = probe(written)
+        except AudioFileError as error:
+            if self.frames == 0:
+                raise AudioFileError(
+                    f"{self.path}: {self.path.suffix} files cannot hold 0 samples; write .wav"
+                ) from error
+            raise AudioFileError(f"{self.path}: could not be written completely") from error
+        lossy = self.subtype not in INTEGER_BITS and self.subtype not in FLOAT_SUBTYPES
+        if not lossy and info.frames != self.frames:
+            raise AudioFileError(
+                f"{self.path}: could not be written completely "
+                f"({info.frames} of {self.frames} samples); check the disk"
+            )
+
+
+def _require_destination(path: Path, overwrite: bool) -> None:
+    try:
+        if path.is_dir():
+            raise AudioFileError(f"{path}: is a folder; give a file name")
+        if path.exists() and not overwrite:
+            raise AudioFileError(f"{path}: already exists; use --force to replace it")
+        if not path.resolve().parent.is_dir():
+            raise AudioFileError(f"{path}: the folder {path.parent} does not exist; create it")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise AudioFileError(f"{path}: cannot be written ({reason(error)})") from error

@@ -1,0 +1,265 @@
+"""libsndfile, made safe to rely on: a decoder that notices damage, a sink that notices failure.
+
+libsndfile is handed open files, not names. By name it would take "-" for the standard input and
+any text called ``.au`` or ``.vox`` for headerless telephone sound; and a write error would reach
+us as a short count without its reason.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from overtone.audio.formats import FLOAT_SUBTYPES, INTEGER_BITS, AudioInfo
+from overtone.errors import AudioFileError
+
+
+def reason(error: BaseException) -> str:
+    """Return why, in the system's words and without the path: "No space left on device"."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class SndfileDecoder:
+    """Decodes ``path`` with libsndfile.
+
+    ``may_stop_early`` marks an MP3 file without index (Xing, Info or VBRI): libsndfile guesses
+    its length from the first frames' bit rate and stops there, which for a variable bit rate can
+    be half way.
+
+    Raises:
+        AudioFileError: the file cannot be opened or is not audio libsndfile knows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._stream = path.open("rb")
+        except OSError as error:
+            raise AudioFileError(
+                f"{path}: cannot be opened ({reason(error)}); check its permissions"
+            ) from error
+        try:
+            self._file = soundfile.SoundFile(self._stream)
+        # TypeError: soundfile wants to be told the rate of a ".raw" file.
+        except (soundfile.SoundFileError, TypeError) as error:
+            self._stream.close()
+            raise AudioFileError(
+                f"{path}: is not audio in a format overtone knows, or its header is damaged; "
+                "convert it to .wav or .flac"
+            ) from error
+        self.may_stop_early = self._file.format == "MP3" and not _has_mp3_index(path)
+        # A streamed FLAC does not say how long it is; libsndfile then answers 2**63 - 1.
+        known = self._file.frames < 2**62 and not self.may_stop_early
+        self.info = AudioInfo(
+            path=path,
+            sample_rate=self._file.samplerate,
+            channels=self._file.channels,
+            frames=self._file.frames if known else None,
+            format=self._file.format,
+            subtype=self._file.subtype,
+        )
+
+    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the sound from its start as ``[channels, block_frames]``, the last one shorter.
+
+        Raises AudioFileError where decoding fails or the file is shorter than its header says.
+        """
+        if _is_cut_off(self._file):
+            raise self._damage(self._file.frames)
+        self._file.seek(0)
+        position = 0
+        while True:
+            try:
+                block = self._file.read(block_frames, dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise self._damage(position) from error
+            if not len(block):
+                break
+            position += len(block)
+            yield np.ascontiguousarray(block.T)
+        self._check_end(position)
+
+    def _check_end(self, position: int) -> None:
+        # Every lossless format's header counts its frames. The others may end anywhere: a
+        # shortened Ogg stream is a complete stream, and MP3 headers can be a little off.
+        lossless = self.info.subtype in INTEGER_BITS or self.info.subtype in FLOAT_SUBTYPES
+        if lossless and self.info.frames is not None and position < self.info.frames:
+            raise self._damage(position)
+        unread_bytes = self._path.stat().st_size - self._stream.tell()
+        if self.may_stop_early and unread_bytes > _MAX_MP3_TAIL_BYTES:
+            raise AudioFileError(
+                f"{self._path}: an MP3 without index, of which only the first "
+                f"{position / self.info.sample_rate:.1f} s can be read; to read all of it: "
+                "pip install 'overtone[formats]'"
+            )
+
+    def _damage(self, position: int) -> AudioFileError:
+        position_s = position / self.info.sample_rate
+        return AudioFileError(
+            f"{self._path}: damaged or cut off at {position_s:.3f} s; "
+            "get a whole copy, or convert what is there to a new file"
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        self._stream.close()
+
+
+# Tags and an unfinished last frame may follow the sound.
+_MAX_MP3_TAIL_BYTES = 8192
+
+
+def _has_mp3_index(path: Path) -> bool:
+    """Tell whether the first frame of an MP3 file counts the frames of the whole."""
+    with path.open("rb") as stream:
+        head = stream.read(10)
+        is_id3 = len(head) == 10 and head.startswith(b"ID3")
+        # ID3v2 writes its length with seven bits a byte.
+        tag_bytes = 10 + sum(byte << 7 * (9 - i) for i, byte in enumerate(head[6:], 6))
+        stream.seek(tag_bytes if is_id3 else 0)
+        first_frames = stream.read(4096)
+    return any(mark in first_frames for mark in (b"Xing", b"Info", b"VBRI"))
+
+
+def _is_cut_off(file: Any) -> bool:
+    """Tell whether the header promises more than the file holds.
+
+    libsndfile shortens ``frames`` to what is there and mentions the difference in its log only.
+    """
+    # One name for the size in each of WAV, AU, AIFF, W64 and RF64.
+    size = r"^\s*(?:data|Data Size|SSND|riff|Riff size)\s*: (\d+) \(should be (\d+)\)"
+    found = re.search(size, file.extra_info, re.M)
+    if found is None:
+        return False
+    promised, present = int(found[1]), int(found[2])
+    # Programs that write into a pipe put the greatest size they can, as they cannot come back
+    # to correct it: such a number promises nothing.
+    streamed = any(abs(promised - limit) < 2**16 for limit in (2**31, 2**32))
+    # Some programs count a padding byte or the chunk's own header.
+    return not streamed and promised - present > 8
+
+
+class SndfileSink:
+    """A sound file being written under a temporary name in ``destination``'s folder.
+
+    ``sound_settings`` go to soundfile.SoundFile. Every failure is an AudioFileError that names
+    ``destination``.
+    """
+
+    def __init__(self, destination: Path, **sound_settings: Any) -> None:
+        self._shown = destination
+        # A link stays a link: what it points to is replaced.
+        self._destination = destination.resolve()
+        self.path = self._destination.with_name(
+            f".overtone-{secrets.token_hex(8)}{destination.suffix}"
+        )
+        try:
+            self._stream = _ErrorKeepingFile(self.path.open("x+b"))
+        except OSError as error:
+            raise self._failure(error) from error
+        try:
+            self._file = soundfile.SoundFile(self._stream, "w", **sound_settings)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                self._stream.close()
+            self.path.unlink()
+            if isinstance(error, soundfile.SoundFileError):
+                raise self._failure(self._stream.error or error) from error
+            raise
+
+    def write(self, frames: NDArray[np.float32]) -> None:
+        """Append ``frames``, ``[samples, channels]``."""
+        with self._failures_named():
+            self._file.write(np.ascontiguousarray(frames))
+
+    def close(self) -> None:
+        """Complete the file, still under its temporary name."""
+        with self._failures_named():
+            self._file.close()
+            self._stream.close()
+
+    def rename(self) -> None:
+        """Give the completed file its name."""
+        try:
+            self.path.replace(self._destination)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def discard(self) -> None:
+        """Close and remove what there is under the temporary name; always safe to call."""
+        with contextlib.suppress(soundfile.SoundFileError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._stream.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        try:
+            yield
+        # soundfile asserts that everything was written.
+        except (soundfile.SoundFileError, AssertionError, OSError) as error:
+            raise self._failure(self._stream.error or error) from error
+        if self._stream.error is not None:
+            raise self._failure(self._stream.error)
+
+    def _failure(self, error: BaseException) -> AudioFileError:
+        return AudioFileError(
+            f"{self._shown}: cannot be written ({reason(error)}); "
+            "check the disk's space and permissions"
+        )
+
+
+class _ErrorKeepingFile:
+    """A binary file that keeps the first error instead of raising it.
+
+    It is called from inside libsndfile, where an exception cannot pass: libsndfile only learns
+    that fewer bytes were written, some of its encoders ignore even that, and the reason (disk
+    full, quota) would be lost.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            return self._keep(error)
+
+    def read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except OSError as error:
+            self._keep(error)
+            return b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        # Moving away first writes out what is buffered, so this can find the disk full too.
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            return self._keep(error)
+
+    def tell(self) -> int:
+        try:
+            return self._file.tell()
+        except OSError as error:
+            return self._keep(error)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _keep(self, error: OSError) -> int:
+        self.error = self.error or error
+        return 0
