@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -70,7 +70,7 @@ def run(
     jobs: int = 1,
     progress: Progress | None = None,
     make_enhancer: MakeEnhancer | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Enhance every task and yield its outcome as it is known.
 
     With ``jobs`` above 1 that many processes, of one thread each, share the tasks; outcomes then

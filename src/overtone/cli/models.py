@@ -1,0 +1,31 @@
+"""``overtone models``: what is shipped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List the models that come with overtone."""
+    from overtone.inference.model import list_models
+
+    found = list_models()
+    if as_json:
+        typer.echo(json.dumps([asdict(model) for model in found], default=str, indent=2))
+        return
+    for model in found:
+        default = " (default)" if model.is_default else ""
+        typer.echo(f"{model.name}{default}: {model.description}")
+        typer.echo(
+            f"  {model.sample_rate / 1000:g} kHz, {model.parameters / 1e6:.1f} M parameters, "
+            f"{model.size_bytes / 1e6:.1f} MB, license {model.license}"
+        )
+        typer.echo(f"  trained on {model.training_data}")
+    if not found:
+        typer.echo("no models are shipped with this build; name an .onnx file with -m")

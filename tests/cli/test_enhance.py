@@ -1,0 +1,425 @@
+"""The command around the enhancer: names, reports, exit codes, interruptions.
+
+A stand-in that copies its input takes the model's place, so that this holds for any model.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from overtone.audio.cutoff import CutoffEstimate
+from overtone.cli import main
+from overtone.errors import AudioFileError, ModelError
+from overtone.inference.enhancer import FileReport
+
+
+class Copier:
+    """Copies audio files, and remembers the options it was called with."""
+
+    def __init__(self):
+        self.options = []
+        self.settings = None
+        self.changes = {}
+
+    def __call__(self, settings, threads):
+        self.settings = settings
+        if settings.model == "missing":
+            raise ModelError("no model named 'missing'; see 'overtone models'")
+        return self
+
+    def enhance_file(self, source, destination, *, progress=None, **options):
+        self.options.append(options)
+        try:
+            samples, rate = soundfile.read(source)
+        except soundfile.SoundFileError as error:
+            raise AudioFileError(f"{source}: is not audio that can be read") from error
+        if progress:
+            progress(0.5)
+        soundfile.write(destination, samples, rate)
+        report = {
+            "source": str(source),
+            "destination": str(destination),
+            "input_rate": rate,
+            "output_rate": options["output_rate"] or 48000,
+            "channels": samples.ndim,
+            "duration_s": len(samples) / rate,
+            "cutoff": CutoffEstimate("band-limited", 3912.3, 0.934),
+            "cutoff_given": False,
+            "model": "copier",
+            "seconds": 0.01,
+            "clipped_samples": 0,
+            "changed": True,
+        }
+        return FileReport(**(report | self.changes))
+
+
+@pytest.fixture
+def copier(monkeypatch):
+    copier = Copier()
+    monkeypatch.setattr("overtone.inference.batch.make_default_enhancer", copier)
+    return copier
+
+
+@pytest.fixture
+def overtone(copier, monkeypatch, capsys):
+    """Run the command line here and return its exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["overtone", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return exit_.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch, make_tone):
+    """A working folder with two recordings and a text file that calls itself WAV."""
+    for name in ("a.wav", "b.flac"):
+        soundfile.write(tmp_path / name, make_tone(440, 8000, 0.1)[0], 8000)
+    (tmp_path / "text.wav").write_text("This is not audio.")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_recording_gets_an_enhanced_one_beside_it_and_a_line(recordings, overtone):
+    code, out, err = overtone("enhance", "a.wav")
+    assert (code, err) == (0, "")
+    assert out == (
+        "a.wav -> a.enhanced.wav: 8 -> 48 kHz, cutoff 3.91 kHz (93% sure), model copier, "
+        "0.01 s, 10 x real time\n"
+    )
+    assert soundfile.info("a.enhanced.wav").frames == 800
+
+
+def test_options_reach_the_enhancer(recordings, overtone, copier):
+    code, *_ = overtone(
+        *("enhance", "a.wav", "-o", "x.wav", "-m", "some", "-r", "44.1k", "--cutoff", "3.4 kHz"),
+        *("-d", "cpu", "--bits", "32f", "-f"),
+    )
+    assert code == 0
+    assert (copier.settings.model, copier.settings.device) == ("some", "cpu")
+    assert copier.options == [
+        {"output_rate": 44100, "cutoff_hz": 3400.0, "subtype": "FLOAT", "overwrite": True}
+    ]
+    overtone("enhance", "a.wav", "--cutoff", "auto")
+    assert copier.options[1] == {
+        "output_rate": None,
+        "cutoff_hz": None,
+        "subtype": None,
+        "overwrite": False,
+    }
+
+
+def test_bad_files_are_named_the_rest_is_done_and_the_exit_code_says_so(recordings, overtone):
+    code, out, err = overtone("enhance", "text.wav", "a.wav", "gone.wav", "b.flac")
+    assert code == 1
+    assert [line.split(" -> ")[0] for line in out.splitlines()] == ["a.wav", "b.flac"]
+    assert sorted(err.splitlines()) == [
+        "overtone: gone.wav: no such file or folder",
+        "overtone: text.wav: is not audio that can be read",
+    ]
+    assert names(recordings) == ["a.enhanced.wav", "a.wav", "b.enhanced.flac", "b.flac", "text.wav"]
+
+
+def test_a_folder_goes_into_a_folder(recordings, overtone):
+    (recordings / "text.wav").unlink()
+    (recordings / "deep").mkdir()
+    (recordings / "b.flac").rename(recordings / "deep" / "b.flac")
+    assert overtone("enhance", ".", "-o", "out")[0] == 0
+    assert names(recordings / "out") == ["a.wav", "deep/b.flac"]
+    code, _, err = overtone("enhance", ".", "-o", "out")
+    assert code == 1
+    assert err.count("exists already") == 2
+    assert overtone("enhance", ".", "-o", "out", "--force")[0] == 0
+    assert names(recordings / "out") == ["a.wav", "deep/b.flac"]
+
+
+def test_nothing_is_overwritten_unless_asked(recordings, overtone):
+    Path("a.enhanced.wav").write_text("mine")
+    code, out, err = overtone("enhance", "a.wav", "b.flac")
+    assert code == 1
+    assert "a.wav: skipped, a.enhanced.wav exists already (--force" in err
+    assert out.startswith("b.flac -> ")
+    assert Path("a.enhanced.wav").read_text() == "mine"
+    assert overtone("enhance", "a.wav", "-f")[0] == 0
+    assert soundfile.info("a.enhanced.wav").frames == 800
+
+
+def test_an_input_is_not_overwritten_even_with_force(recordings, overtone):
+    before = Path("a.wav").read_bytes()
+    code, out, err = overtone("enhance", "a.wav", "-o", "a.wav", "--force")
+    assert (code, out) == (1, "")
+    assert err == "overtone: a.wav is an input and is never overwritten: name another output\n"
+    assert Path("a.wav").read_bytes() == before
+
+
+def test_a_clash_of_outputs_stops_everything_before_any_work(recordings, overtone, copier):
+    Path("b.m4a").touch()
+    code, _, err = overtone("enhance", "a.wav", "b.flac", "b.m4a")
+    assert code == 1
+    assert err.startswith("overtone: b.flac and b.m4a would both be written to b.enhanced.flac")
+    assert copier.options == []
+
+
+def test_only_results_to_enhance_is_said(recordings, overtone):
+    Path("done").mkdir()
+    Path("a.wav").rename("done/a.enhanced.wav")
+    code, _, err = overtone("enhance", "done")
+    assert code == 1
+    assert "nothing to do" in err
+
+
+def test_a_missing_model_is_one_line(recordings, overtone):
+    code, out, err = overtone("enhance", "a.wav", "b.flac", "-m", "missing")
+    assert (code, out) == (1, "")
+    assert err == "overtone: no model named 'missing'; see 'overtone models'\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["a.wav", "--cutoff", "high"],
+        ["a.wav", "--cutoff", "0"],
+        ["a.wav", "--cutoff", "-3"],
+        ["a.wav", "--rate", "999"],
+        ["a.wav", "--rate", "385k"],
+        ["a.wav", "--jobs", "0"],
+        ["a.wav", "--bits", "12"],
+        ["a.wav", "--device", "tpu"],
+        ["a.wav", "--unknown"],
+    ],
+)
+def test_wrong_usage_ends_with_2_before_any_work(recordings, overtone, copier, arguments):
+    code, out, err = overtone("enhance", *arguments)
+    assert (code, out) == (2, "")
+    assert "Error:" in err
+    assert copier.options == []
+
+
+def test_json_has_one_object_a_file_failures_included(recordings, overtone):
+    code, out, _ = overtone("enhance", "gone.wav", "text.wav", "a.wav", "--json")
+    assert code == 1
+    gone, text, good = map(json.loads, out.splitlines())
+    assert gone == {"source": "gone.wav", "error": "gone.wav: no such file or folder"}
+    assert set(text) == {"source", "error"}
+    assert good["cutoff"] == {
+        "verdict": "band-limited",
+        "cutoff_hz": 3912.3,
+        "confidence": 0.934,
+    }
+    assert good["realtime_factor"] == pytest.approx(10)
+    assert (good["source"], good["destination"]) == ("a.wav", "a.enhanced.wav")
+
+
+def test_quiet_says_nothing_but_errors(recordings, overtone):
+    assert overtone("enhance", "a.wav", "-q") == (0, "", "")
+    code, out, err = overtone("enhance", "text.wav", "-q")
+    assert (code, out) == (1, "")
+    assert "text.wav" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cutoff_given": True}, "cutoff 3.91 kHz (given), model copier"),
+        ({"clipped_samples": 12}, "12 samples clipped"),
+        ({"clipped_samples": 1}, "1 sample clipped"),
+        (
+            {"changed": False, "cutoff": CutoffEstimate("full band", 4000.0, 0.8)},
+            "already full band (80% sure), unchanged: nothing to add",
+        ),
+        (
+            {"changed": False, "cutoff": CutoffEstimate("unsure", None, 0.3)},
+            "unsure where the band ends, unchanged: name the cutoff with --cutoff HZ",
+        ),
+    ],
+)
+def test_the_line_says_what_is_unusual(recordings, overtone, copier, changes, said):
+    copier.changes = changes
+    assert said in overtone("enhance", "a.wav")[1]
+
+
+def test_plot_needs_its_extra_before_any_work(recordings, overtone, copier, monkeypatch):
+    monkeypatch.setattr("overtone.cli.enhance.find_spec", lambda name: None)
+    code, _, err = overtone("enhance", "a.wav", "--plot")
+    assert code == 1
+    assert "pip install 'overtone[plot]'" in err
+    assert copier.options == []
+
+
+def test_plot_draws_each_file_before_and_after(recordings, overtone, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "overtone.report.plot_spectrograms", lambda *args, **kwargs: calls.append((args, kwargs))
+    )
+    assert overtone("enhance", "a.wav", "-o", "out/", "--plot")[0] == 0
+    [((signals, path), options)] = calls
+    assert path == Path("out/a.png")
+    assert options == {"cutoff_hz": 3912.3, "overwrite": False}
+    assert [(title, x.shape, rate) for title, x, rate in signals] == [
+        ("before", (1, 800), 8000),
+        ("after", (1, 800), 8000),
+    ]
+
+
+def test_pictures_are_written_and_overwritten_by_force_only(recordings, overtone):
+    assert overtone("enhance", "a.wav", "--plot")[0] == 0
+    picture = Path("a.enhanced.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    picture.write_text("mine")
+    Path("a.enhanced.wav").unlink()
+    code, _, err = overtone("enhance", "a.wav", "--plot")
+    assert code == 1
+    assert "a.enhanced.png exists already" in err
+    assert picture.read_text() == "mine"
+    assert overtone("enhance", "a.wav", "--plot", "--force")[0] == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_fails_is_named_and_the_audio_stays(recordings, overtone, monkeypatch):
+    def fail(signals, path, **options):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("overtone.report.plot_spectrograms", fail)
+    code, out, err = overtone("enhance", "a.wav", "--plot")
+    assert code == 1
+    assert out.startswith("a.wav -> a.enhanced.wav")
+    assert err == (
+        "overtone: a.enhanced.wav: no picture (No space left on device: a.enhanced.png)\n"
+    )
+    assert Path("a.enhanced.wav").exists()
+
+
+def test_defects_keep_their_traceback_and_cost_one_file(recordings, overtone, copier):
+    copier.changes = {"no such field": 1}
+    code, _, err = overtone("enhance", "a.wav")
+    assert code == 1
+    assert err.startswith("overtone: a.wav: internal error, please report it: TypeError")
+    assert "Traceback" in err
+
+
+# In processes of their own: pipes, terminals, signals. ------------------------------------------
+
+SCRIPT = """
+import time
+from pathlib import Path
+import soundfile
+import overtone.inference.batch as batch
+from overtone.audio.cutoff import CutoffEstimate
+from overtone.inference.enhancer import FileReport
+
+class Slow:
+    def enhance_file(self, source, destination, *, progress=None, **options):
+        samples, rate = soundfile.read(source)
+        part = destination.with_suffix(".part")
+        part.touch()
+        try:
+            while "endless" in source.name:
+                time.sleep(0.01)
+            soundfile.write(destination, samples, rate)
+        finally:
+            part.unlink()
+        cutoff = CutoffEstimate("full band", 4000.0, 0.9)
+        return FileReport(str(source), str(destination), rate, rate, 1, 1.0, cutoff, False,
+                          "none", 0.5, 0, False)
+
+def make(settings, threads):
+    return Slow()
+"""
+RUN = "import slow, overtone.inference.batch as b; b.make_default_enhancer = slow.make; "
+RUN += "from overtone.cli import main; main()"
+
+
+@pytest.fixture
+def slow_overtone(tmp_path_factory):
+    """Start the command line in a process whose enhancer never ends on ``endless*`` files."""
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "slow.py").write_text(SCRIPT)
+    path = os.pathsep.join(filter(None, (str(modules), os.environ.get("PYTHONPATH"))))
+    env = os.environ | {"PYTHONPATH": path}
+
+    def start(*arguments, **options):
+        return subprocess.Popen([sys.executable, "-c", RUN, *arguments], env=env, **options)
+
+    return start
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_leaves_nothing_half_done(
+    tmp_path, slow_overtone, make_tone, jobs, number, code
+):
+    for name in ("endless1.wav", "endless2.wav"):
+        soundfile.write(tmp_path / name, make_tone(440, 8000, 0.1)[0], 8000)
+    process = slow_overtone(
+        *("enhance", ".", "-o", "out", "-j", jobs),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("out/*.part"))) < int(jobs) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in said
+    assert list(tmp_path.glob("out/*")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pseudo-terminals")
+def test_the_bar_is_on_the_terminal_and_the_report_in_the_file(recordings, slow_overtone):
+    terminal, theirs = os.openpty()
+    process = slow_overtone("enhance", "a.wav", stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    said = process.communicate(timeout=60)[0]
+    assert said.splitlines() == [
+        "a.wav -> a.enhanced.wav: 8 -> 8 kHz, already full band (90% sure), "
+        "unchanged: nothing to add, 0.50 s, 2 x real time"
+    ]
+    assert b"enhancing" in os.read(terminal, 100_000)
+    os.close(terminal)
+
+
+def test_audio_goes_through_pipes(recordings, slow_overtone):
+    process = slow_overtone(
+        "enhance", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    audio, said = process.communicate(Path("a.wav").read_bytes(), timeout=60)
+    assert process.returncode == 0
+    Path("through.wav").write_bytes(audio)
+    np.testing.assert_array_equal(soundfile.read("through.wav")[0], soundfile.read("a.wav")[0])
+    assert said.decode().startswith("stdin.wav -> stdout.wav: ")
+
+
+def test_broken_audio_in_a_pipe_is_one_line(recordings, overtone, monkeypatch):
+    with Path("text.wav").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        code, out, err = overtone("enhance", "-", "-o", "x.wav")
+    assert (code, out) == (1, "")
+    assert err == "overtone: stdin.wav: is not audio that can be read\n"
+    assert not Path("x.wav").exists()
+
+
+def test_a_pipe_stands_for_one_file(recordings, overtone):
+    code, _, err = overtone("enhance", "-", "a.wav")
+    assert code == 1
+    assert "must be the only one" in err
