@@ -38,12 +38,14 @@ class Copier:
     def enhance_file(self, source, destination, *, progress=None, **options):
         self.options.append(options)
         try:
-            samples, rate = soundfile.read(source)
+            with source.open("rb") as file:  # a name that soundfile could not encode is no matter
+                samples, rate = soundfile.read(file)
         except soundfile.SoundFileError as error:
             raise AudioFileError(f"{source}: is not audio that can be read") from error
         if progress:
             progress(0.5)
-        soundfile.write(destination, samples, rate)
+        with destination.open("wb") as file:
+            soundfile.write(file, samples, rate, format=destination.suffix[1:])
         report = {
             "source": str(source),
             "destination": str(destination),
@@ -232,6 +234,17 @@ def test_quiet_says_nothing_but_errors(recordings, overtone):
     code, out, err = overtone("enhance", "text.wav", "-q")
     assert (code, out) == (1, "")
     assert "text.wav" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_name_that_is_not_unicode_is_no_obstacle(recordings, overtone, option):
+    source = Path(os.fsdecode(b"caf\xe9.wav"))
+    Path("a.wav").rename(source)
+    code, out, err = overtone("enhance", source, *option)
+    assert (code, err) == (0, "")
+    assert r"caf\udce9.enhanced.wav" in out
+    assert source.with_name(source.stem + ".enhanced.wav").exists()
 
 
 @pytest.mark.parametrize(
