@@ -12,7 +12,7 @@ infinity. Each entry of :data:`METRICS` carries the settings that make its numbe
 them beside the number.
 """
 
-from overtone.metrics.perceptual import pesq_mos, stoi, visqol_mos
+from overtone.metrics.perceptual import pesq_mos, require_perceptual, stoi, visqol_mos
 from overtone.metrics.ratios import lineage_snr_db, si_sdr_db, snr_db
 from overtone.metrics.scores import (
     METRICS,
@@ -37,6 +37,7 @@ __all__ = [
     "lsd_lf",
     "mean_scores",
     "pesq_mos",
+    "require_perceptual",
     "settings_lines",
     "si_sdr_db",
     "snr_db",

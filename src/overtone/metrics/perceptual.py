@@ -4,6 +4,7 @@
 """
 
 import functools
+import importlib.util
 import math
 import warnings
 from typing import Any, Literal
@@ -16,6 +17,12 @@ from overtone.metrics.signals import Channel, Floats, as_float64, channel_mean, 
 
 # PESQ's C code holds 50 utterances and crashes beyond: 16 s cannot contain that many.
 PESQ_PIECE_S = 16
+
+
+def require_perceptual() -> None:
+    """Raise :class:`~overtone.errors.MissingExtraError` unless all three scores can be taken."""
+    if not all(importlib.util.find_spec(package) for package in ("visqol", "pesq", "pystoi")):
+        raise MissingExtraError("scoring with ViSQOL, PESQ and STOI", "metrics")
 
 
 def visqol_mos(

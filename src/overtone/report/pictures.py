@@ -1,0 +1,159 @@
+"""Spectrogram pictures: recordings side by side, all on one scale (extra ``plot``)."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from overtone.errors import InvalidInputError, MissingExtraError
+from overtone.report.output import new_file, refuse_existing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
+RANGE_DB = 90.0
+_SATURATED = 1e-3  # share of the loudest points drawn in one colour, to leave more for the rest
+_LOWEST_TOP_DB = -60.0  # so that silence is black
+_WINDOW_S = 0.032
+_MAX_COLUMNS = 1200
+_PANELS_PER_ROW = 4
+
+
+_STYLE: Any = {
+    "figure.constrained_layout.h_pad": 0.12,
+    "figure.constrained_layout.w_pad": 0.12,
+    "axes.edgecolor": "#30363d",
+    "axes.facecolor": "#000004",  # the bottom of magma: nothing was recorded there
+    "axes.labelcolor": "#c9d1d9",
+    "axes.titlecolor": "#f0f6fc",
+    "axes.titlesize": 14,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 9,
+    "axes.labelsize": 12,
+    "figure.facecolor": "#0d1117",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "savefig.dpi": 160,
+    "savefig.facecolor": "#0d1117",
+    "text.color": "#c9d1d9",
+    "xtick.color": "#8b949e",
+    "ytick.color": "#8b949e",
+}
+
+
+def check_picture_path(path: Path, *, overwrite: bool = False) -> None:
+    """Raise :class:`~overtone.errors.InvalidInputError` unless a picture may be written there."""
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise InvalidInputError(f"{path}: a picture's name ends in {', '.join(PICTURE_SUFFIXES)}")
+    refuse_existing(path, overwrite)
+
+
+def plot_spectrograms(
+    named_signals: Sequence[tuple[str, NDArray[np.floating], int]],
+    path: str | Path,
+    *,
+    cutoff_hz: float | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Draw the spectrograms of recordings side by side, all on one scale, into one picture.
+
+    ``named_signals`` holds ``(title, samples, sample_rate)``, samples ``[samples]`` or
+    ``[channels, samples]`` (the mean power of the channels is drawn). Every panel has the same
+    frequency axis, up to the highest Nyquist frequency, so a low rate shows as emptiness above its
+    own; and the same colours, 90 dB down from the loudest 0.1 % of points. ``cutoff_hz`` is marked
+    by a dashed line. The suffix of ``path`` chooses PNG, PDF or SVG.
+
+    Raises :class:`~overtone.errors.MissingExtraError` without matplotlib, and
+    :class:`~overtone.errors.InvalidInputError` for another suffix, empty samples, or a picture
+    that exists and may not be overwritten.
+    """
+    path = Path(path)
+    check_picture_path(path, overwrite=overwrite)
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("drawing spectrograms", "plot") from error
+    if not named_signals:
+        raise InvalidInputError("no recording to draw: pass at least one")
+
+    levels = [_levels_db(title, samples, rate) for title, samples, rate in named_signals]
+    loud = (float(np.quantile(level, 1 - _SATURATED)) for level in levels)
+    top_db = max(_LOWEST_TOP_DB, *loud)
+    nyquist_hz = max(rate for _, _, rate in named_signals) / 2
+    columns = min(len(named_signals), _PANELS_PER_ROW)
+    rows = math.ceil(len(named_signals) / columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(1.2 + 4.9 * columns, 0.3 + 3.9 * rows), layout="constrained")
+        panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+        drawn = panels[: len(named_signals)]
+        for panel, (title, samples, rate), level in zip(drawn, named_signals, levels, strict=True):
+            image = _draw_panel(panel, level, samples.shape[-1] / rate, rate, top_db)
+            panel.set(title=title, xlabel="time (s)", ylim=(0, nyquist_hz / 1000))
+            if cutoff_hz is not None:
+                _mark_cutoff(panel, cutoff_hz)
+        for panel in panels[len(named_signals) :]:
+            panel.set_visible(False)
+        for row in range(rows):
+            panels[row * columns].set_ylabel("frequency (kHz)")
+        bar = figure.colorbar(image, ax=panels, pad=0.015, aspect=30)
+        bar.set_label("level (dB of full scale)")
+        bar.outline.set_visible(False)
+        with new_file(path, overwrite) as temporary:
+            figure.savefig(temporary)
+
+
+def _levels_db(title: str, samples: NDArray[np.floating], rate: int) -> NDArray[np.float64]:
+    """Return levels ``[bins, columns]`` in dB, 0 dB being a sine of full scale.
+
+    Every recording gets windows of one duration, whatever its rate, so that colours compare.
+    """
+    channels = np.atleast_2d(samples)
+    if channels.ndim != 2 or channels.size == 0:
+        raise InvalidInputError(f"{title}: no samples to draw (shape {samples.shape})")
+    size = max(round(_WINDOW_S * rate / 2) * 2, 16)
+    hop = max(size // 8, math.ceil(channels.shape[1] / _MAX_COLUMNS))
+    window = np.hanning(size + 1)[:-1]
+    padded = np.pad(channels, ((0, 0), (size // 2, size // 2)), mode="reflect")
+    power = np.zeros(())
+    for channel in padded:
+        spectrum = np.fft.rfft(sliding_window_view(channel, size)[::hop] * window)
+        power = power + np.abs(spectrum.T) ** 2 / len(channels)
+    return np.asarray(10 * np.log10(np.maximum(power * (2 / window.sum()) ** 2, 1e-20)))
+
+
+def _draw_panel(
+    panel: "Axes", level_db: NDArray[np.float64], duration_s: float, rate: int, top_db: float
+) -> "AxesImage":
+    image = panel.imshow(
+        level_db,
+        cmap="magma",
+        vmin=top_db - RANGE_DB,
+        vmax=top_db,
+        extent=(0, duration_s, 0, rate / 2000),
+        origin="lower",
+        aspect="auto",
+        interpolation="bilinear",
+    )
+    panel.set_xlim(0, duration_s)
+    panel.tick_params(length=3)
+    return image
+
+
+def _mark_cutoff(panel: "Axes", cutoff_hz: float) -> None:
+    panel.axhline(cutoff_hz / 1000, color="#f0f6fc", linewidth=1, linestyle=(0, (6, 4)), alpha=0.8)
+    panel.annotate(
+        f"{cutoff_hz / 1000:g} kHz",
+        (1, cutoff_hz / 1000),
+        xycoords=("axes fraction", "data"),
+        xytext=(-6, 4),
+        textcoords="offset points",
+        horizontalalignment="right",
+        color="#f0f6fc",
+    )
