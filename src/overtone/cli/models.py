@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -17,7 +16,7 @@ def models(
 
     found = list_models()
     if as_json:
-        typer.echo(json.dumps([asdict(model) for model in found], default=str, indent=2))
+        typer.echo(json.dumps([model.model_dump(mode="json") for model in found], indent=2))
         return
     for model in found:
         default = " (default)" if model.is_default else ""
@@ -26,6 +25,6 @@ def models(
             f"  {model.sample_rate / 1000:g} kHz, {model.parameters / 1e6:.1f} M parameters, "
             f"{model.size_bytes / 1e6:.1f} MB, license {model.license}"
         )
-        typer.echo(f"  trained on {model.training_data}")
+        typer.echo(f"  trained on {'; '.join(model.training_data)}")
     if not found:
         typer.echo("no models are shipped with this build; name an .onnx file with -m")
