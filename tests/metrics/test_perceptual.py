@@ -1,0 +1,126 @@
+"""The listener models: rates, silence, length; the models themselves are other people's."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from overtone.errors import MissingExtraError
+from overtone.metrics import pesq_mos, require_perceptual, stoi, visqol_mos
+
+
+@pytest.fixture(scope="module")
+def speech(examples_dir):
+    """Return two seconds of real speech at 16 kHz."""
+    samples, rate = soundfile.read(examples_dir / "speech_en_48k.flac")
+    return soxr.resample(samples, rate, 16000)[:32000]
+
+
+@pytest.fixture
+def noisy(speech, rng):
+    return speech + 0.01 * rng.standard_normal(speech.size)
+
+
+class TestVisqol:
+    @pytest.fixture(autouse=True)
+    def _needs_visqol(self):
+        pytest.importorskip("visqol")
+
+    def test_dull_speech_scores_lower_than_bright(self, speech):
+        def limited(rate):
+            low = soxr.resample(soxr.resample(speech, 16000, rate), rate, 16000)
+            return visqol_mos(speech, low, 16000)
+
+        same = visqol_mos(speech, speech, 16000)
+        assert 4.9 < same <= 5
+        assert same > limited(8000) + 0.3 > limited(4000) + 0.6
+
+    def test_mode_follows_the_rate(self, speech, noisy):
+        doubled, doubled_noisy = (soxr.resample(s, 16000, 48000) for s in (speech, noisy))
+        audio = visqol_mos(doubled, doubled_noisy, 48000)
+        assert audio == visqol_mos(doubled, doubled_noisy, 48000, mode="audio")
+        as_speech = visqol_mos(doubled, doubled_noisy, 48000, mode="speech")
+        assert as_speech == pytest.approx(visqol_mos(speech, noisy, 16000), abs=0.05)
+        assert abs(audio - as_speech) > 0.1
+
+    def test_too_little_sound_has_no_score(self, speech):
+        assert math.isnan(visqol_mos(np.zeros(16000), speech[:16000], 16000))
+        assert math.isnan(visqol_mos(speech[:1], speech[:1], 16000))
+        assert math.isnan(visqol_mos(speech[8000:12000], speech[8000:12000], 16000))
+        assert math.isnan(visqol_mos(speech[8000:12000], speech[8000:12000], 16000, mode="audio"))
+
+
+class TestPesq:
+    @pytest.fixture(autouse=True)
+    def _needs_pesq(self):
+        pytest.importorskip("pesq")
+
+    def test_wideband_at_16_khz(self, speech, noisy):
+        from pesq import pesq
+
+        assert pesq_mos(speech, noisy, 16000) == pytest.approx(pesq(16000, speech, noisy, "wb"))
+
+    def test_narrowband_below_16_khz(self, speech, noisy):
+        from pesq import pesq
+
+        low, low_noisy = (soxr.resample(s, 16000, 8000, "VHQ") for s in (speech, noisy))
+        expected = pesq(8000, low, low_noisy, "nb")
+        assert pesq_mos(low, low_noisy, 8000) == pytest.approx(expected)
+
+    def test_long_speech_is_scored_in_equal_pieces(self, speech, noisy, rng):
+        long_speech, long_noisy = np.tile(speech, 9), np.tile(noisy, 9)
+        long_noisy[: 9 * 16000] += 0.02 * rng.standard_normal(9 * 16000)
+        half = long_speech.size // 2
+        each = [
+            pesq_mos(long_speech[part], long_noisy[part], 16000)
+            for part in (slice(half), slice(half, None))
+        ]
+        assert each[1] > each[0] + 0.1
+        assert pesq_mos(long_speech, long_noisy, 16000) == pytest.approx(sum(each) / 2)
+
+    def test_too_little_speech_has_no_score(self, speech):
+        assert math.isnan(pesq_mos(np.zeros(16000), speech[:16000], 16000))
+        assert math.isnan(pesq_mos(speech[:16000], np.zeros(16000), 16000))
+        assert math.isnan(pesq_mos(speech[:1000], speech[:1000], 16000))
+        assert math.isnan(pesq_mos(speech[:1], speech[:1], 48000))
+
+
+class TestStoi:
+    @pytest.fixture(autouse=True)
+    def _needs_pystoi(self):
+        pytest.importorskip("pystoi")
+
+    def test_agrees_with_pystoi(self, speech, noisy):
+        import pystoi
+
+        expected = pystoi.stoi(speech, noisy, 16000)
+        assert stoi(speech, noisy, 16000) == pytest.approx(expected)
+        assert 0.5 < expected < stoi(speech, speech, 16000) == pytest.approx(1)
+
+    def test_too_little_speech_has_no_score(self, speech):
+        assert math.isnan(stoi(np.zeros(16000), speech[:16000], 16000))
+        assert math.isnan(stoi(speech[8000:11000], speech[8000:11000], 16000))
+        assert math.isnan(stoi(speech[:1], speech[:1], 16000))
+
+
+@pytest.mark.parametrize(
+    ("metric", "package"), [(visqol_mos, "visqol"), (pesq_mos, "pesq"), (stoi, "pystoi")]
+)
+def test_a_missing_package_names_the_extra(metric, package, monkeypatch):
+    from overtone.metrics import perceptual
+
+    perceptual._visqol.cache_clear()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"overtone\[metrics\]"):
+        metric(np.ones(100), np.ones(100), 16000)
+
+
+def test_missing_packages_are_noticed_before_any_work(monkeypatch):
+    from overtone.metrics import perceptual
+
+    monkeypatch.setattr(perceptual.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"overtone\[metrics\]"):
+        require_perceptual()

@@ -1,0 +1,94 @@
+"""All metrics at once agree with each alone, and each comes with its settings."""
+
+import math
+
+import numpy as np
+import pytest
+
+from overtone.errors import InvalidInputError
+from overtone.metrics import (
+    METRICS,
+    describe,
+    evaluate_pair,
+    lineage_lsd,
+    lineage_snr_db,
+    lsd,
+    lsd_by_band,
+    lsd_hf,
+    lsd_lf,
+    mean_scores,
+    settings_lines,
+    si_sdr_db,
+    snr_db,
+)
+
+
+@pytest.fixture
+def pair(rng):
+    reference = 0.1 * rng.standard_normal((2, 20000))
+    return reference, reference + 0.02 * rng.standard_normal((2, 20000))
+
+
+def test_every_score_is_what_its_own_function_returns(pair):
+    bands = lsd_by_band(*pair, 22050)
+    assert evaluate_pair(*pair, 22050, cutoff_hz=5500) == pytest.approx(
+        {
+            "snr_db": snr_db(*pair),
+            "si_sdr_db": si_sdr_db(*pair),
+            "lsd": lsd(*pair),
+            "lsd_hf": lsd_hf(*pair, 22050, 5500),
+            "lsd_lf": lsd_lf(*pair, 22050, 5500),
+            "lsd_0_4khz": bands[0, 4000],
+            "lsd_4_8khz": bands[4000, 8000],
+            "lsd_8_12khz": bands[8000, 11025],
+            "lineage_snr_db": lineage_snr_db(*pair),
+            "lineage_lsd": lineage_lsd(*pair),
+        }
+    )
+
+
+def test_parts_that_were_not_asked_for_are_absent(pair):
+    assert not {"lsd_hf", "lsd_lf", "visqol_mos"} & evaluate_pair(*pair, 16000).keys()
+
+
+def test_listener_models_are_added_on_request(pair):
+    pytest.importorskip("visqol")
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    scores = evaluate_pair(*pair, 16000, perceptual=True)
+    assert list(scores)[-3:] == ["visqol_mos", "pesq_mos", "stoi"]
+
+
+@pytest.mark.parametrize("cutoff_hz", [0, 8001, -1])
+def test_a_cutoff_outside_the_band_is_refused(pair, cutoff_hz):
+    with pytest.raises(InvalidInputError, match="no frequency bin"):
+        evaluate_pair(*pair, 16000, cutoff_hz=cutoff_hz)
+
+
+def test_scores_are_never_infinite(pair):
+    reference, _ = pair
+    silence = np.zeros_like(reference)
+    pairs = [(reference, reference), (silence, reference), (reference, silence), (silence, silence)]
+    for y, x in pairs:
+        assert not any(math.isinf(score) for score in evaluate_pair(y, x, 16000).values())
+
+
+def test_means_leave_out_what_is_undefined_or_absent():
+    low = {"snr_db": 10.0, "lsd": 1.0, "lsd_0_4khz": 2.0}
+    high = {"snr_db": math.nan, "lsd": 3.0, "lsd_0_4khz": 4.0, "lsd_4_8khz": 5.0}
+    expected = {"snr_db": 10.0, "lsd": 2.0, "lsd_0_4khz": 3.0, "lsd_4_8khz": 5.0}
+    assert mean_scores([low, high]) == expected
+    assert list(mean_scores([low, high])) == list(high)
+    assert math.isnan(mean_scores([{"snr_db": math.nan}])["snr_db"])
+    assert mean_scores([]) == {}
+
+
+def test_every_score_has_a_label_and_settings(pair):
+    names = list(evaluate_pair(*pair, 16000, cutoff_hz=4000))
+    labels = [describe(name).label for name in names]
+    assert labels[:3] == ["SNR dB ↑", "SI-SDR dB ↑", "LSD ↓"]
+    assert labels[5:7] == ["LSD 0-4k ↓", "LSD 4-8k ↓"]
+    lines = settings_lines(names)
+    assert len(lines) == len(set(lines)) == len(names) - 1  # the bands share one
+    assert all(describe(name).settings in " ".join(lines) for name in names)
+    assert "Hann 2048, hop 512" in METRICS["lsd"].settings
