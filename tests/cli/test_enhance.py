@@ -254,12 +254,24 @@ def test_a_name_that_is_not_unicode_is_no_obstacle(recordings, overtone, option)
         ({"clipped_samples": 12}, "12 samples clipped"),
         ({"clipped_samples": 1}, "1 sample clipped"),
         (
-            {"changed": False, "cutoff": CutoffEstimate("full band", 4000.0, 0.8)},
-            "already full band (80% sure), unchanged: nothing to add",
+            {"cutoff": CutoffEstimate("full band", 4000.0, 0.8)},
+            "full band to 4 kHz (80% sure), model copier",
         ),
         (
-            {"changed": False, "cutoff": CutoffEstimate("unsure", None, 0.3)},
-            "unsure where the band ends, unchanged: name the cutoff with --cutoff HZ",
+            {"cutoff": CutoffEstimate("unsure", None, 0.3)},
+            "cutoff unsure, taken as 4 kHz, model copier",
+        ),
+        (
+            {
+                "changed": False,
+                "note": "full band already",
+                "cutoff": CutoffEstimate("full band", 22050.0, 0.8),
+            },
+            "full band to 22.05 kHz (80% sure), unchanged: full band already",
+        ),
+        (
+            {"changed": False, "note": "silent", "cutoff": CutoffEstimate("unsure", None, 0.0)},
+            "cutoff unsure, unchanged: silent",
         ),
     ],
 )
@@ -405,8 +417,8 @@ def test_the_bar_is_on_the_terminal_and_the_report_in_the_file(recordings, slow_
     os.close(theirs)
     said = process.communicate(timeout=60)[0]
     assert said.splitlines() == [
-        "a.wav -> a.enhanced.wav: 8 -> 8 kHz, already full band (90% sure), "
-        "unchanged: nothing to add, 0.50 s, 2 x real time"
+        "a.wav -> a.enhanced.wav: 8 -> 8 kHz, full band to 4 kHz (90% sure), "
+        "unchanged, 0.50 s, 2 x real time"
     ]
     assert b"enhancing" in os.read(terminal, 100_000)
     os.close(terminal)

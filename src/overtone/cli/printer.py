@@ -99,10 +99,8 @@ def describe(report: FileReport) -> str:
     ]
     if report.changed:
         parts.append(f"model {report.model}")
-    elif report.cutoff.verdict == "unsure" and not report.cutoff_given:
-        parts.append("unchanged: name the cutoff with --cutoff HZ")
     else:
-        parts.append("unchanged: nothing to add")
+        parts.append(f"unchanged: {report.note}" if report.note else "unchanged")
     parts.append(f"{report.seconds:.2f} s, {report.realtime_factor:.3g} x real time")
     if report.clipped_samples:
         plural = "" if report.clipped_samples == 1 else "s"
@@ -112,12 +110,13 @@ def describe(report: FileReport) -> str:
 
 def _describe_cutoff(report: FileReport) -> str:
     cutoff = report.cutoff
-    sure = "given" if report.cutoff_given else f"{cutoff.confidence:.0%} sure"
-    if cutoff.verdict == "full band" and not report.cutoff_given:
-        return f"already full band ({sure})"
     if cutoff.cutoff_hz is None:
-        return "unsure where the band ends"
-    return f"cutoff {_kilohertz(round(cutoff.cutoff_hz, -1))} kHz ({sure})"
+        # A model has to start somewhere: at the end of what the rate can hold.
+        taken = f", taken as {_kilohertz(report.input_rate / 2)} kHz" if report.changed else ""
+        return f"cutoff unsure{taken}"
+    sure = "given" if report.cutoff_given else f"{cutoff.confidence:.0%} sure"
+    what = "full band to" if cutoff.verdict == "full band" else "cutoff"
+    return f"{what} {_kilohertz(round(cutoff.cutoff_hz, -1))} kHz ({sure})"
 
 
 def _kilohertz(hertz: float) -> str:
