@@ -1,5 +1,6 @@
 """Files in and out: faithful round trips, one clear line for bad input, whole output or none."""
 
+import io
 import os
 import struct
 import subprocess
@@ -295,6 +296,29 @@ def test_a_cut_off_file_is_named_with_the_time_it_ends(
         read_audio(path)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_24", "ALAC_16"])
+def test_a_cut_off_caf_file_is_refused(
+    recording: tuple[Samples, int], tmp_path: Path, subtype: str
+) -> None:
+    path = tmp_path / "cut.caf"
+    write(path, recording[0], recording[1], subtype=subtype)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    with pytest.raises(AudioFileError, match=r"cut\.caf: .*damaged"):
+        read_audio(path)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "shrinking.wav"
+    write(path, np.zeros((1, 80000), np.float32), 8000, subtype="PCM_16")
+    with AudioReader(path) as reader:
+        blocks = reader.blocks(8000)
+        next(blocks)
+        os.truncate(path, 100000)
+        with pytest.raises(AudioFileError, match=r"shrinking\.wav: .*cut off at 6\.\d+ s"):
+            list(blocks)
+
+
 @pytest.mark.parametrize("extension", LOSSY)
 def test_a_shortened_lossy_file_gives_what_is_there(
     recording: tuple[Samples, int], tmp_path: Path, extension: str
@@ -483,6 +507,32 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     assert len(lines) == 3 * len(names)
     assert all(line.startswith("refused out.") and "too large" in line for line in lines)
     assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("extension", OUTPUT_FORMATS)
+def test_one_failed_write_among_good_ones_is_enough(
+    make_noise: Callable[..., Samples],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    extension: str,
+) -> None:
+    """A disk may be full for a moment only: encoders that go on regardless leave a gap."""
+    calls = []
+
+    def fail_once(self: io.BufferedRandom, data: bytes) -> int:
+        calls.append(len(data))
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device")
+        return io.BufferedRandom.write(self, data)
+
+    class Flaky(io.BufferedRandom):
+        write = fail_once
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Flaky(io.FileIO(path, mode.strip("b"))))
+    with pytest.raises(AudioFileError, match=rf"out{extension}: .*No space left on device"):
+        write(tmp_path / f"out{extension}", make_noise(48000), 48000)
+    assert len(calls) >= 4
     assert list(tmp_path.iterdir()) == []
 
 
