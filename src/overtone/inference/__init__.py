@@ -1,1 +1,14 @@
-"""inference"""
+"""Enhancing arrays, files and folders with a model, on onnxruntime and numpy alone."""
+
+from overtone.inference.enhancer import Enhancer, FileReport, enhance
+from overtone.inference.model import Model, ModelInfo, list_models, load_model
+
+__all__ = [
+    "Enhancer",
+    "FileReport",
+    "Model",
+    "ModelInfo",
+    "enhance",
+    "list_models",
+    "load_model",
+]

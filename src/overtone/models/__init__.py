@@ -1,1 +1,1 @@
-"""models"""
+"""The networks; nothing here knows where data comes from or how training goes."""

@@ -1,1 +1,1 @@
-"""training"""
+"""Training: configuration, losses, one readable loop, checkpoints and export to ONNX."""

@@ -1,0 +1,79 @@
+"""``overtone train``: run a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overtone.errors import ConfigError, MissingExtraError
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what.")],
+    data_root: Annotated[
+        Path,
+        typer.Option("--data-root", metavar="FOLDER", help="Where the recipe's corpora lie."),
+    ] = Path("data"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="FOLDER", help="Checkpoints and logs. Default: runs/NAME."
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="FOLDER", help="Decoded samples. Default: cache/NAME."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")
+    ] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", min=1, help="Total steps instead of the recipe's.", show_default=False
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", min=1, help="CPU threads. Default: all cores.", show_default=False
+        ),
+    ] = None,
+    compile_model: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Use torch.compile (a minute at start).")
+    ] = True,
+) -> None:
+    """Train a model from a recipe.
+
+    Ctrl-C saves a checkpoint and stops; --resume goes on exactly where it was.
+
+    \b
+    overtone train configs/speech.toml --data-root recordings
+    overtone export runs/speech/last -o speech.onnx
+    """
+    try:
+        import torch
+
+        from overtone.training.config import load_config
+        from overtone.training.loop import train as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("overtone train", "train") from error
+    config = load_config(recipe)
+    if steps is not None:
+        optimiser = config.optimiser.model_copy(update={"steps": steps})
+        config = config.model_copy(update={"optimiser": optimiser})
+    if not data_root.is_dir():
+        raise ConfigError(f"no folder {data_root}; give the corpora's parent with --data-root")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    run(
+        config,
+        data_root,
+        out or Path("runs") / config.name,
+        cache=cache or Path("cache") / config.name,
+        resume=resume,
+        compile_model=compile_model,
+        log=typer.echo,
+    )

@@ -1,0 +1,202 @@
+"""The spectral extender: a causal ConvNeXt over STFT frames that predicts the bins above a cutoff.
+
+Each frame's kept bins (those below the cutoff, never the ones above it: a network that sees the
+filter's leakage learns the filter) enter as log-magnitude and power-compressed complex value
+beside the cutoff itself. A stack of ConvNeXt blocks (Liu et al. 2022; over time as in Vocos,
+Siuzdak 2023) runs over the frames. Heads give log-magnitude and phase above the cutoff, as in
+AP-BWE (Lu et al. 2024).
+
+What leaves the network is a *residual* spectrum, ``w * (prediction - input)``, with ``w`` rising
+from 0 to 1 across a narrow crossover that ends at the cutoff. Adding its inverse STFT to the
+recording replaces what lies above the cutoff and leaves every sample's content below it alone.
+
+Everything is causal: the output frame ``t`` is the residual of the input frame
+``t - lookahead_frames``. All memory is explicit (:meth:`SpectralExtender.initial_state`), so
+that any split of a recording into chunks gives the same frames.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+# Smallest power that is told apart from silence, in units where white noise of standard
+# deviation s has bins of mean power s^2. It equals the floor of the LSD metric.
+POWER_FLOOR = 1e-11
+# Frames whose kept band is weaker than this are digital silence and stay silent.
+SILENCE_POWER = 1e-12
+# The crossover runs over the last part of the kept band; the network sees the bins up to its
+# middle.
+CROSSOVER_START = 0.95
+VISIBLE_END = 0.98
+
+
+class ExtenderConfig(BaseModel):
+    """Shape of a :class:`SpectralExtender`; stored in checkpoints and ONNX metadata."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample_rate: int = 48000
+    window_samples: int = 1536
+    hop_samples: int = 384
+    lookahead_frames: int = 3
+    max_cutoff_hz: float = 14000.0
+    channels: int = 320
+    blocks: int = 8
+    kernel: int = 7
+    expansion: int = 3
+
+    @property
+    def bins(self) -> int:
+        """Bins of a one-sided spectrum."""
+        return self.window_samples // 2 + 1
+
+    @property
+    def visible_bins(self) -> int:
+        """Bins that the network can ever see: those below ``max_cutoff_hz``."""
+        return math.ceil(self.max_cutoff_hz * self.window_samples / self.sample_rate)
+
+    @property
+    def latency_samples(self) -> int:
+        """Algorithmic latency, window included, in samples at ``sample_rate``."""
+        return self.window_samples + self.lookahead_frames * self.hop_samples
+
+
+class ExtenderState(NamedTuple):
+    """What the network remembers between chunks.
+
+    ``context``: ``[blocks, batch, kernel - 1, channels]``, past inputs of each convolution.
+    ``delay``: ``[batch, lookahead_frames, bins, 2]``, input frames whose output is still due.
+    """
+
+    context: Tensor
+    delay: Tensor
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise causal convolution over time, then a two-layer perceptron on every frame."""
+
+    def __init__(self, channels: int, kernel: int, expansion: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Parameter(torch.randn(kernel, channels) / math.sqrt(kernel))
+        self.depthwise_bias = nn.Parameter(torch.zeros(channels))
+        self.norm = nn.LayerNorm(channels)
+        self.expand = nn.Linear(channels, expansion * channels)
+        self.contract = nn.Linear(expansion * channels, channels)
+        self.scale = nn.Parameter(torch.full((channels,), 0.1))
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """``x [batch, frames, channels]``, ``past [batch, kernel - 1, channels]``."""
+        padded = torch.cat([past, x], dim=1)
+        # A sum of shifted products keeps channels last: no transposes on the way, and as fast
+        # as a depthwise convolution on a CPU.
+        taps = self.depthwise.shape[0]
+        frames = x.shape[1]
+        y = self.depthwise_bias + self.depthwise[0] * padded[:, :frames]
+        for tap in range(1, taps):
+            y = y + self.depthwise[tap] * padded[:, tap : tap + frames]
+        y = self.contract(F.gelu(self.expand(self.norm(y)), approximate="tanh"))
+        return x + self.scale * y, padded[:, frames:]
+
+
+class SpectralExtender(nn.Module):
+    """Predicts the spectrum above a cutoff from the spectrum below it. See the module's text."""
+
+    def __init__(self, config: ExtenderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or ExtenderConfig()
+        visible = config.visible_bins
+        self.embed = nn.Linear(3 * visible, config.channels)
+        self.embed_mask = nn.Linear(visible, config.channels, bias=False)
+        self.embed_norm = nn.LayerNorm(config.channels)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(config.channels, config.kernel, config.expansion)
+            for _ in range(config.blocks)
+        )
+        self.norm = nn.LayerNorm(config.channels)
+        self.log_magnitude = nn.Linear(config.channels, config.bins)
+        self.phase = nn.Linear(config.channels, 2 * config.bins)
+        self._initialise()
+        frequencies = torch.arange(config.bins) * (config.sample_rate / config.window_samples)
+        self.register_buffer("frequencies_hz", frequencies, persistent=False)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Start quiet: about the level of speech above 8 kHz.
+        nn.init.constant_(self.log_magnitude.bias, -6.0)
+
+    def initial_state(self, batch: int = 1) -> ExtenderState:
+        """The state before the first frame: silence."""
+        c = self.config
+        return ExtenderState(
+            torch.zeros(c.blocks, batch, c.kernel - 1, c.channels),
+            torch.zeros(batch, c.lookahead_frames, c.bins, 2),
+        )
+
+    def crossover(self, cutoff_hz: Tensor) -> Tensor:
+        """Weight of the prediction, ``[batch, bins]``: 0 below, 1 from the cutoff upward."""
+        relative = self.frequencies_hz / cutoff_hz[:, None]
+        ramp = ((relative - CROSSOVER_START) / (1 - CROSSOVER_START)).clamp(0, 1)
+        return 0.5 - 0.5 * torch.cos(math.pi * ramp)
+
+    def features(self, spectrum: Tensor, cutoff_hz: Tensor) -> tuple[Tensor, Tensor]:
+        """``spectrum [batch, frames, bins, 2]`` to ``[batch, frames, 3 * visible]``, and mask."""
+        visible = self.config.visible_bins
+        edge_hz = VISIBLE_END * cutoff_hz[:, None]
+        mask = (self.frequencies_hz[:visible] <= edge_hz).to(spectrum.dtype)
+        kept = spectrum[:, :, :visible] * mask[:, None, :, None]
+        # In units of 1e-6: graph optimisers take an addition of 1e-11 for one of zero.
+        power = kept.square().sum(-1) * 1e6 + POWER_FLOOR * 1e6
+        compressed = kept * (power.pow(-0.35) * 1e6**0.35).unsqueeze(-1)
+        log_power = power.log() * (mask[:, None] / (3 * math.log(10)))
+        return torch.cat([log_power, compressed[..., 0], compressed[..., 1]], dim=-1), mask
+
+    def predict(
+        self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-magnitude ``[batch, frames, bins]``, unit phasor ``[..., 2]``, new context."""
+        features, mask = self.features(spectrum, cutoff_hz)
+        x = self.embed_norm(self.embed(features) + self.embed_mask(mask)[:, None])
+        contexts = []
+        for index, block in enumerate(self.blocks):
+            x, past = block(x, context[index])
+            contexts.append(past)
+        x = self.norm(x)
+        log_magnitude = self.log_magnitude(x).float().clamp(-13.0, 6.0)
+        phase = self.phase(x).float().unflatten(-1, (self.config.bins, 2))
+        phase = phase * (phase.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
+        return log_magnitude, phase, torch.stack(contexts)
+
+    def forward(
+        self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor, delay: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One chunk of frames.
+
+        Args:
+            spectrum: ``[batch, frames, bins, 2]``, real and imaginary, in the units of
+                :data:`POWER_FLOOR`; frames of ``window_samples`` under a periodic Hann window.
+            cutoff_hz: ``[batch]``, Hz.
+            context, delay: the :class:`ExtenderState`.
+
+        Returns:
+            The residual spectrum ``[batch, frames, bins, 2]`` to add to the input, which lags
+            the input by ``lookahead_frames``, and the new state.
+        """
+        log_magnitude, phase, context = self.predict(spectrum, cutoff_hz, context)
+        line = torch.cat([delay, spectrum], dim=1)
+        delayed = line[:, : spectrum.shape[1]]
+        prediction = log_magnitude.exp().unsqueeze(-1) * phase
+        weight = self.crossover(cutoff_hz)[:, None, :]
+        kept_power = (delayed.square().sum(-1) * (1 - weight)).sum(-1)
+        sounding = (kept_power > SILENCE_POWER).to(delayed.dtype)[..., None, None]
+        residual = weight.unsqueeze(-1) * (prediction * sounding - delayed)
+        return residual, context, line[:, spectrum.shape[1] :]

@@ -1,0 +1,118 @@
+"""Losses of the spectral extender, each on the band between an item's cutoff and its bandwidth.
+
+The signal loss re-analyses the resynthesised waveform, because a prediction whose neighbouring
+frames disagree in phase loses energy when they overlap: only the waveform shows it. It is the
+log-spectral distance itself, at several resolutions, weighted by frequency.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
+
+
+class LossConfig(BaseModel):
+    """Weights of the losses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    log_magnitude: float = 0.5
+    compressed: float = 5.0
+    signal: float = 1.0
+    # Windows of the signal loss in samples at the model's rate; the hop is a quarter.
+    windows: tuple[int, ...] = (512, 2048, 6144)
+    # Bins count by 1 / (1 + f / pivot): a loss that is uniform over 24 kHz would give the
+    # band where speech lives a quarter of its weight.
+    pivot_hz: float = 4000.0
+
+
+@lru_cache(maxsize=16)
+def _window(length: int) -> Tensor:
+    return torch.hann_window(length)
+
+
+def frames(signal: Tensor, window: int, hop: int) -> Tensor:
+    """Normalised one-sided spectra ``[batch, frames, bins]`` (complex) of ``[batch, samples]``.
+
+    White noise of standard deviation s has bins of mean power s^2, whatever the window.
+    """
+    taper = _window(window)
+    taper = taper / taper.square().sum().sqrt()
+    return torch.fft.rfft(signal.unfold(-1, window, hop) * taper)
+
+
+def overlap_add(spectrum: Tensor, window: int, hop: int) -> Tensor:
+    """Inverse of :func:`frames`: Hann synthesis window, ``[batch, samples]``."""
+    taper = _window(window)
+    # Squared Hann windows at a hop of a quarter add up to 1.5.
+    scale = taper.square().sum().sqrt() * (hop * 8 / 3) / window
+    pieces = torch.fft.irfft(spectrum, n=window) * (taper * scale)
+    batch, count, _ = pieces.shape
+    folds = window // hop
+    out = pieces.new_zeros(batch, count + folds - 1, hop)
+    for fold in range(folds):
+        out[:, fold : fold + count] += pieces[:, :, fold * hop : (fold + 1) * hop]
+    return out.flatten(1)
+
+
+def band_weight(
+    bins: int, sample_rate: int, cutoff_hz: Tensor, bandwidth_hz: Tensor, pivot_hz: float
+) -> Tensor:
+    """Weights ``[batch, bins]`` over each item's predicted band, adding up to 1."""
+    f = torch.linspace(0, sample_rate / 2, bins)[None]
+    inside = (f >= CROSSOVER_START * cutoff_hz[:, None]) & (f <= bandwidth_hz[:, None])
+    weight = inside / (1 + f / pivot_hz)
+    return weight / weight.sum(-1, keepdim=True).clamp_min(1e-9)
+
+
+def log_power(spectrum: Tensor) -> Tensor:
+    """log10 of power, floored where the LSD metric floors it."""
+    power = spectrum.real.square() + spectrum.imag.square()
+    return (power + POWER_FLOOR).log() / math.log(10)
+
+
+def signal_distance(
+    estimate: Tensor,
+    reference: Tensor,
+    sample_rate: int,
+    cutoff_hz: Tensor,
+    bandwidth_hz: Tensor,
+    config: LossConfig,
+) -> Tensor:
+    """Mean log-spectral distance above the cutoff over several resolutions; a scalar."""
+    total = estimate.new_zeros(())
+    for window in config.windows:
+        with torch.no_grad():
+            wanted = log_power(frames(reference, window, window // 4))
+        found = log_power(frames(estimate, window, window // 4))
+        bins = window // 2 + 1
+        weight = band_weight(bins, sample_rate, cutoff_hz, bandwidth_hz, config.pivot_hz)
+        squared = ((found - wanted).square() * weight[:, None]).sum(-1)
+        total = total + (squared + 1e-4).sqrt().mean()
+    return total / len(config.windows)
+
+
+def spectral_distances(
+    log_magnitude: Tensor, phase: Tensor, target: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Raw-prediction losses: L1 of log10 power, and squared error of the compressed spectrum.
+
+    ``log_magnitude [batch, frames, bins]`` (natural), ``phase [..., 2]``, ``target`` complex,
+    ``weight [batch, bins]``.
+    """
+    target_log = log_power(target)
+    distance = (log_magnitude * (2 / math.log(10)) - target_log).abs()
+    estimate = (0.3 * log_magnitude).exp().unsqueeze(-1) * phase
+    power = target.real.square() + target.imag.square() + POWER_FLOOR
+    compressed = torch.view_as_real(target) * power.pow(-0.35).unsqueeze(-1)
+    error = (estimate - compressed).square().sum(-1)
+    return (
+        (distance * weight[:, None]).sum(-1).mean(),
+        (error * weight[:, None]).sum(-1).mean(),
+    )

@@ -1,0 +1,84 @@
+"""Validation: held-out clips, low-passed at fixed cutoffs, scored as users score files."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from overtone.data.corpora import SampleStore
+from overtone.degrade.filters import LowPass, apply
+from overtone.metrics import lsd, snr_db
+from overtone.models.extender import SpectralExtender
+from overtone.training.config import TrainingConfig
+from overtone.training.losses import frames, overlap_add
+
+
+@torch.no_grad()
+def extend(
+    model: SpectralExtender, low: NDArray[np.float32], cutoff_hz: float
+) -> NDArray[np.float32]:
+    """Fill ``low [samples]`` (at the model's rate) above ``cutoff_hz``; same length."""
+    c = model.config
+    window, hop, lookahead = c.window_samples, c.hop_samples, c.lookahead_frames
+    length = low.shape[-1]
+    count = -(-length // hop) + 3 + lookahead
+    padded = np.zeros(window - hop + (count) * hop, np.float32)
+    padded[window - hop : window - hop + length] = low
+    spectrum = torch.view_as_real(frames(torch.from_numpy(padded)[None], window, hop))
+    residual, _, _ = model(spectrum, torch.tensor([cutoff_hz]), *model.initial_state())
+    residual = torch.view_as_complex(residual[:, lookahead:].contiguous())
+    added = overlap_add(residual, window, hop)[0, window - hop : window - hop + length]
+    return low + added.numpy()
+
+
+def validate(
+    model: SpectralExtender, store: SampleStore, config: TrainingConfig
+) -> list[dict[str, float]]:
+    """Mean LSD, LSD-HF, LSD-LF, SNR (dB) by cutoff, and the input's own LSD beside them.
+
+    Each clip counts up to its corpus's bandwidth; a corpus takes part at a cutoff when that
+    leaves at least a third of its bandwidth to predict.
+    """
+    settings, c = config.validation, config.model
+    rows = []
+    for cutoff_hz in settings.cutoffs_hz:
+        low_pass = LowPass("resampler", cutoff_hz)
+        edge_hz = low_pass.edge_hz()
+        scores = []
+        for number, corpus in enumerate(config.corpora):
+            top = min(corpus.bandwidth_hz, c.sample_rate / 2)
+            if cutoff_hz > 2 / 3 * top:
+                continue
+            for file in store.select(number, "validation")[: settings.clips_per_corpus]:
+                length = min(file.length, int(settings.clip_seconds * c.sample_rate))
+                clean = store.crop(file, (file.length - length) // 2, length)
+                clean *= np.float32(config.degrade.level_rms)
+                low = apply(clean, c.sample_rate, low_pass)
+                out = extend(model, low, edge_hz)
+                scores.append(_scores(clean, low, out, c.sample_rate, edge_hz, top))
+        if scores:
+            mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
+            rows.append({"cutoff_hz": cutoff_hz, **mean})
+    return rows
+
+
+def _scores(
+    clean: NDArray[np.float32],
+    low: NDArray[np.float32],
+    out: NDArray[np.float32],
+    sample_rate: int,
+    edge_hz: float,
+    top_hz: float,
+) -> dict[str, float]:
+    def distance(signal: NDArray[np.float32], band_hz: tuple[float, float]) -> float:
+        return lsd(clean, signal, sample_rate=sample_rate, band_hz=band_hz)
+
+    return {
+        "lsd": distance(out, (0, top_hz)),
+        "lsd_hf": distance(out, (edge_hz, top_hz)),
+        "lsd_lf": distance(out, (0, edge_hz)),
+        "snr": snr_db(clean, out),
+        "input_lsd": distance(low, (0, top_hz)),
+        "input_snr": snr_db(clean, low),
+    }
