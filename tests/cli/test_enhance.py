@@ -258,6 +258,10 @@ def test_a_name_that_is_not_unicode_is_no_obstacle(recordings, overtone, option)
             "full band to 4 kHz (80% sure), model copier",
         ),
         (
+            {"cutoff": CutoffEstimate("band-limited", 3912.3, 0.9999)},
+            "cutoff 3.91 kHz (99% sure), model copier",
+        ),
+        (
             {"cutoff": CutoffEstimate("unsure", None, 0.3)},
             "cutoff unsure, taken as 4 kHz, model copier",
         ),

@@ -114,7 +114,8 @@ def _describe_cutoff(report: FileReport) -> str:
         # A model has to start somewhere: at the end of what the rate can hold.
         taken = f", taken as {_kilohertz(report.input_rate / 2)} kHz" if report.changed else ""
         return f"cutoff unsure{taken}"
-    sure = "given" if report.cutoff_given else f"{cutoff.confidence:.0%} sure"
+    # Nothing that was found by listening is certain.
+    sure = "given" if report.cutoff_given else f"{min(cutoff.confidence, 0.99):.0%} sure"
     what = "full band to" if cutoff.verdict == "full band" else "cutoff"
     return f"{what} {_kilohertz(round(cutoff.cutoff_hz, -1))} kHz ({sure})"
 
