@@ -17,8 +17,9 @@ import soundfile
 
 from overtone.audio.cutoff import CutoffEstimate
 from overtone.cli import main
+from overtone.cli.enhance import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from overtone.errors import AudioFileError, ModelError
-from overtone.inference.enhancer import FileReport
+from overtone.inference.enhancer import MAX_RATE_HZ, MIN_RATE_HZ, FileReport
 
 
 class Copier:
@@ -214,6 +215,10 @@ def test_wrong_usage_ends_with_2_before_any_work(recordings, overtone, copier, a
     assert copier.options == []
 
 
+def test_the_command_and_the_enhancer_take_the_same_rates():
+    assert (LOWEST_RATE_HZ, HIGHEST_RATE_HZ) == (MIN_RATE_HZ, MAX_RATE_HZ)
+
+
 def test_json_has_one_object_a_file_failures_included(recordings, overtone):
     code, out, _ = overtone("enhance", "gone.wav", "text.wav", "a.wav", "--json")
     assert code == 1
@@ -351,7 +356,7 @@ from pathlib import Path
 import soundfile
 import overtone.inference.batch as batch
 from overtone.audio.cutoff import CutoffEstimate
-from overtone.inference.enhancer import FileReport
+from overtone.inference.enhancer import MAX_RATE_HZ, MIN_RATE_HZ, FileReport
 
 class Slow:
     def enhance_file(self, source, destination, *, progress=None, **options):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from overtone.inference.batch import Settings
     from overtone.inference.plan import Outcome
 
+# As in overtone.inference.enhancer, which is too heavy to import for them.
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
 PICTURE_S = 60.0  # a spectrogram of more would show less, and an hour would not fit in memory
 PIPE = "-"
@@ -102,7 +103,7 @@ def enhance(
             "-m",
             "--model",
             metavar="MODEL",
-            help="A name that 'overtone models' lists, or a file.",
+            help="A name that 'overtone models' lists, or an .onnx file.",
         ),
     ] = "auto",
     rate: Annotated[
@@ -112,8 +113,8 @@ def enhance(
             "--rate",
             metavar="HZ",
             parser=parse_rate,
-            help="Sample rate of the output, such as 44.1k. Default: that of the model, or the "
-            "file's own if it is higher.",
+            help="Sample rate of the output, such as 44.1k. Default: the file's own from 44.1 kHz "
+            "up, else 48 kHz (44.1 kHz for 22.05 and 11.025 kHz).",
             show_default=False,
         ),
     ] = None,
