@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+import soundfile as sf
+
+import overtone
+from overtone.audio.files import probe, read_audio
+from overtone.audio.resample import resample, resampled_length
+from overtone.errors import AudioFileError, InvalidInputError
+from overtone.inference.enhancer import Enhancer, default_output_rate
+from overtone.metrics import lsd, snr_db
+
+
+@pytest.fixture(scope="module")
+def enhancer():
+    return Enhancer(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def call(examples_dir):
+    return read_audio(examples_dir / "speech_en_8k.flac")[0]
+
+
+def test_a_call_gets_its_top_back(enhancer, examples_dir, call):
+    reference, _ = read_audio(examples_dir / "speech_en_48k.flac")
+    out, rate = enhancer.enhance(call, 8000)
+    assert rate == 48000
+    plain = resample(call, 8000, 48000)
+    samples = min(reference.shape[1], out.shape[1])
+    reference, out, plain = (x[:, :samples] for x in (reference, out, plain))
+    assert lsd(reference, out) < 0.5 * lsd(reference, plain)
+    assert snr_db(reference, out) > snr_db(reference, plain) - 2
+
+
+@pytest.mark.parametrize(
+    "sample_rate", [1000, 8000, 11025, 16000, 22050, 32000, 44100, 96000, 384000]
+)
+def test_any_rate_gives_the_promised_length(enhancer, rng, sample_rate):
+    samples = 0.1 * rng.standard_normal(sample_rate // 2)
+    out, rate = enhancer.enhance(samples, sample_rate, cutoff_hz=0.4 * sample_rate)
+    assert rate == default_output_rate(sample_rate)
+    assert out.shape == (resampled_length(samples.size, sample_rate, rate),)
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize(
+    ("rate_in", "rate_out"),
+    [(8000, 48000), (11025, 44100), (22050, 44100), (16000, 48000), (44100, 44100), (96000, 96000)],
+)
+def test_the_default_rate_suits_the_input(rate_in, rate_out):
+    assert default_output_rate(rate_in) == rate_out
+
+
+def test_shape_follows_the_input(enhancer, call):
+    mono, _ = enhancer.enhance(call[0, :4000], 8000)
+    stereo, _ = enhancer.enhance(np.repeat(call[:, :4000], 2, axis=0), 8000)
+    assert mono.ndim == 1
+    assert stereo.shape == (2, mono.size)
+    np.testing.assert_allclose(stereo[0], stereo[1], atol=1e-7)
+    np.testing.assert_allclose(stereo[0], mono, atol=1e-5)
+
+
+def test_32_channels_are_enhanced(enhancer, call):
+    out, _ = enhancer.enhance(np.repeat(call[:, :2000], 32, axis=0), 8000, cutoff_hz=3700)
+    assert out.shape == (32, 12000)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint8, np.float64])
+def test_integers_are_full_scale(enhancer, call, dtype):
+    clip = call[:, 4000:12000]
+    if dtype == np.uint8:
+        samples = np.round(clip * 128 + 128).astype(np.uint8)
+        plain = (samples.astype(np.float32) - 128) / 128
+    elif dtype == np.float64:
+        samples, plain = clip.astype(np.float64), clip
+    else:
+        full = -float(np.iinfo(dtype).min)
+        samples = np.round(clip.astype(np.float64) * full).astype(dtype)
+        plain = (samples / full).astype(np.float32)
+    out, _ = enhancer.enhance(samples, 8000, cutoff_hz=3700)
+    wanted, _ = enhancer.enhance(plain, 8000, cutoff_hz=3700)
+    np.testing.assert_allclose(out, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 17])
+def test_almost_nothing_is_no_problem(enhancer, samples):
+    out, _ = enhancer.enhance(np.full(samples, 0.1), 8000)
+    assert out.shape == (6 * samples,)
+
+
+def test_silence_and_full_band_come_back_as_they_were(enhancer, rng):
+    silence = np.zeros((2, 48000), np.float32)
+    np.testing.assert_array_equal(enhancer.enhance(silence, 48000)[0], silence)
+    noise = (0.1 * rng.standard_normal((1, 96000))).astype(np.float32)
+    np.testing.assert_array_equal(enhancer.enhance(noise, 48000)[0], noise)
+    assert enhancer.plan([noise], 48000).note == "full band already"
+    assert enhancer.plan([silence], 48000).note == "silent"
+
+
+@pytest.mark.parametrize("signal", ["dc", "clipped"])
+def test_strange_signals_stay_finite(enhancer, call, signal):
+    samples = np.full((1, 8000), 0.7) if signal == "dc" else np.clip(50 * call, -1, 1)
+    out, _ = enhancer.enhance(samples, 8000)
+    assert np.isfinite(out).all()
+    assert np.abs(out).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "options", "message"),
+    [
+        ([0.0, np.nan], 8000, {}, "NaN"),
+        ([0.0, np.inf], 8000, {}, "infinite"),
+        (np.zeros((2, 2, 2)), 8000, {}, "shape"),
+        (np.zeros((1000, 2)), 8000, {}, "channels first"),
+        (np.zeros(10, complex), 8000, {}, "complex"),
+        (np.zeros(10), 999, {}, "999"),
+        (np.zeros(10), 400000, {}, "400000"),
+        (np.zeros(10), 8000, {"output_rate": 500}, "500"),
+        (np.zeros(10), 8000, {"cutoff_hz": 5000}, "5000"),
+        (np.zeros(10), 8000, {"cutoff_hz": -1}, "-1"),
+    ],
+)
+def test_impossible_input_is_named(enhancer, samples, rate, options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        enhancer.enhance(samples, rate, **options)
+
+
+def test_a_file_gives_what_its_array_gives(enhancer, examples_dir, tmp_path, call):
+    destination = tmp_path / "out.wav"
+    fractions = []
+    report = enhancer.enhance_file(
+        examples_dir / "speech_en_8k.flac",
+        destination,
+        subtype="FLOAT",
+        progress=fractions.append,
+    )
+    out, rate = read_audio(destination)
+    wanted, _ = enhancer.enhance(call, 8000)
+    assert rate == report.output_rate == 48000
+    np.testing.assert_allclose(out, wanted, atol=1e-6)
+    assert report.changed
+    assert not report.cutoff_given
+    assert report.cutoff.cutoff_hz == pytest.approx(3800, rel=0.08)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_the_detected_cutoff_can_be_overridden(enhancer, examples_dir, tmp_path):
+    report = enhancer.enhance_file(
+        examples_dir / "speech_en_48k.flac", tmp_path / "out.flac", cutoff_hz=4000
+    )
+    assert report.cutoff_given
+    assert report.cutoff.cutoff_hz == 4000
+    before, rate = read_audio(examples_dir / "speech_en_48k.flac")
+    after, _ = read_audio(tmp_path / "out.flac")
+    assert after.shape == before.shape
+    assert lsd(before, after, sample_rate=rate, band_hz=(0, 3700)) < 0.05
+    assert lsd(before, after, sample_rate=rate, band_hz=(4500, 24000)) > 0.3
+
+
+def test_a_full_band_file_is_copied_exactly(enhancer, examples_dir, tmp_path):
+    source = examples_dir / "speech_en_48k.flac"
+    report = enhancer.enhance_file(source, tmp_path / "out.flac")
+    assert not report.changed
+    assert report.note
+    np.testing.assert_array_equal(read_audio(tmp_path / "out.flac")[0], read_audio(source)[0])
+
+
+def test_eight_bit_sources_get_room_for_the_top(enhancer, tmp_path, call):
+    sf.write(tmp_path / "old.wav", call[0], 8000, subtype="PCM_U8")
+    enhancer.enhance_file(tmp_path / "old.wav", tmp_path / "new.wav")
+    assert probe(tmp_path / "new.wav").subtype == "PCM_16"
+
+
+@pytest.mark.parametrize("damage", ["nan", "cut"])
+def test_a_damaged_file_leaves_nothing_behind(enhancer, tmp_path, call, damage):
+    source = tmp_path / "bad.wav"
+    samples = np.tile(call[0], 3)
+    if damage == "nan":
+        samples[-5] = np.nan
+    sf.write(source, samples, 8000, subtype="FLOAT")
+    if damage == "cut":
+        source.write_bytes(source.read_bytes()[:-20000])
+    with pytest.raises(AudioFileError, match=r"bad\.wav"):
+        enhancer.enhance_file(source, tmp_path / "out.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.wav"]
+
+
+def test_the_public_door(call):
+    out, rate = overtone.enhance(call[0, :4000], 8000, cutoff_hz=3700)
+    assert (out.size, rate) == (24000, 48000)
+    assert overtone.load_model("speech").info in overtone.list_models()
+    assert set(overtone.__all__) <= set(dir(overtone))

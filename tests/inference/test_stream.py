@@ -1,0 +1,157 @@
+"""An offline file is a long stream: what holds for one must hold for the other."""
+
+import numpy as np
+import pytest
+import soxr
+
+from overtone.audio.files import read_audio
+from overtone.audio.resample import resampled_length
+from overtone.inference.model import load_model
+from overtone.inference.stream import EnhanceStream, Fifo, ResidualStream
+
+GAIN = 1.3
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def call(examples_dir):
+    samples, rate = read_audio(examples_dir / "speech_en_8k.flac")
+    assert rate == 8000
+    return samples[:, 4000:14000]
+
+
+def run(stream, parts):
+    return np.concatenate([*(stream.push(part) for part in parts), stream.flush()], axis=1)
+
+
+@pytest.mark.parametrize("rate_out", [8000, 16000, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("pieces", [3, 60])
+def test_any_chunking_gives_the_same_samples(model, call, rng, rate_out, pieces):
+    def stream():
+        return EnhanceStream(model, 8000, rate_out, 1, 3700.0, GAIN)
+
+    whole = run(stream(), [call])
+    cuts = np.sort(rng.integers(0, call.shape[1], pieces))
+    parts = run(stream(), np.split(call, cuts, axis=1))
+    assert whole.shape == (1, resampled_length(call.shape[1], 8000, rate_out))
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_single_samples_are_a_chunking_too(model, call):
+    short = call[:, :300]
+    whole = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [short])
+    stream = EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN)
+    np.testing.assert_allclose(run(stream, np.split(short, 300, axis=1)), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 383, 1537])
+def test_any_length_comes_back_exactly(model, call, samples):
+    out = run(EnhanceStream(model, 8000, 44100, 1, 3700.0, GAIN), [call[:, :samples]])
+    assert out.shape == (1, resampled_length(samples, 8000, 44100))
+
+
+def test_future_input_never_changes_past_output(model, rng):
+    before = rng.standard_normal((1, 24000)).astype(np.float32) * 0.1
+    first = ResidualStream(model, 1, 8000.0, GAIN)
+    second = ResidualStream(model, 1, 8000.0, GAIN)
+    out_first, out_second = first.push(before), second.push(before)
+    assert out_first.shape[1] >= 24000 - model.info.latency_samples
+    np.testing.assert_array_equal(out_first, out_second)
+    second.push(rng.standard_normal((1, 5000)).astype(np.float32))
+    np.testing.assert_array_equal(out_first, out_second)
+
+
+def test_latency_is_as_stated_and_at_most_60_ms(model, rng):
+    # What the stream emits after n samples must not depend on the last samples it has not used,
+    # and it must have emitted all but the stated latency.
+    stream = ResidualStream(model, 1, 8000.0, GAIN)
+    given = 0
+    for taken in range(1, 101):
+        given += stream.push(rng.standard_normal((1, 480)).astype(np.float32)).shape[1]
+        assert 480 * taken - given <= model.info.latency_samples
+    assert model.info.latency_samples <= 0.060 * model.info.sample_rate
+
+
+def band(signal, rate, low_hz, high_hz):
+    # Tapered: the excerpt's own edges are wide-band.
+    spectrum = np.fft.rfft(signal * np.hanning(signal.shape[-1]))
+    frequencies = np.fft.rfftfreq(signal.shape[-1], 1 / rate)
+    spectrum[..., (frequencies < low_hz) | (frequencies >= high_hz)] = 0
+    return np.fft.irfft(spectrum, signal.shape[-1])
+
+
+def relative_db(error, signal):
+    return 10 * np.log10(np.sum(error**2) / np.sum(signal**2))
+
+
+def test_below_the_cutoff_nothing_changes(model, call):
+    out = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [call])
+    plain = soxr.resample(call[0], 8000, 48000, quality="VHQ")[None]
+    kept = band(plain, 48000, 0, 3300)
+    assert relative_db(band(out, 48000, 0, 3300) - kept, kept) < -80
+
+
+def test_at_its_own_rate_the_recording_passes_untouched_below_the_cutoff(model, rng):
+    # Predictions live above the cutoff alone: take them away and the input is what remains.
+    signal = rng.standard_normal((1, 48000)).astype(np.float32) * 0.1
+    out = run(EnhanceStream(model, 48000, 48000, 1, 8000.0, GAIN), [signal])
+    added = out - signal
+    assert relative_db(band(added, 48000, 0, 7000), band(signal, 48000, 0, 7000)) < -80
+
+
+def test_the_band_up_to_a_low_rates_nyquist_frequency_is_kept(model):
+    # A resampler alone would lose this tone in its roll-off.
+    time = np.arange(16000) / 8000
+    tone = 0.3 * np.sin(2 * np.pi * 3700 * time).astype(np.float32)[None]
+    out = run(EnhanceStream(model, 8000, 48000, 1, 4000.0, GAIN), [tone])
+    middle = out[0, 24000:-24000]
+    amplitude = 2 * abs(
+        np.mean(middle * np.exp(-2j * np.pi * 3700 * np.arange(middle.size) / 48000))
+    )
+    assert amplitude == pytest.approx(0.3, rel=0.02)
+
+
+def test_what_the_input_holds_above_the_cutoff_is_replaced(model, call):
+    # A tone above the cutoff is neither kept nor does it change the prediction.
+    rate = 48000
+    base = soxr.resample(call[0], 8000, rate, quality="VHQ")[None].astype(np.float32)
+    tone = 0.2 * np.sin(2 * np.pi * 9000 * np.arange(base.shape[1]) / rate).astype(np.float32)
+    clean = run(EnhanceStream(model, rate, rate, 1, 3700.0, GAIN), [base])
+    dirty = run(EnhanceStream(model, rate, rate, 1, 3700.0, GAIN), [base + tone])
+    inner = slice(2000, -2000)
+    assert relative_db((dirty - clean)[:, inner], tone[None, inner]) < -80
+
+
+def test_silence_stays_silence(model, call):
+    quiet = np.concatenate([call, np.zeros((1, 8000), np.float32)], axis=1)
+    out = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [quiet])
+    assert np.abs(out[0, -24000:]).max() < 1e-9
+    nothing = run(ResidualStream(model, 2, 4000.0, GAIN), [np.zeros((2, 9000), np.float32)])
+    assert not nothing.any()
+
+
+def test_channels_do_not_touch_each_other(model, call):
+    both = np.concatenate([call, 0.5 * call[:, ::-1]])
+    out = run(EnhanceStream(model, 8000, 48000, 2, 3700.0, GAIN), [both])
+    for channel in range(2):
+        alone = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [both[[channel]]])
+        np.testing.assert_allclose(out[[channel]], alone, atol=1e-5)
+
+
+def test_gain_is_only_the_networks_view(model, call):
+    # A recording at half the level with twice the gain is the same recording at half the level.
+    loud = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [call])
+    soft = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, 2 * GAIN), [0.5 * call])
+    np.testing.assert_allclose(2 * soft, loud, atol=1e-5)
+
+
+def test_fifo_gives_back_in_order():
+    fifo = Fifo(1)
+    fifo.push(np.arange(3, dtype=np.float32)[None])
+    fifo.push(np.arange(3, 5, dtype=np.float32)[None])
+    assert fifo.pop(4).tolist() == [[0, 1, 2, 3]]
+    assert fifo.pop(4).tolist() == [[4]]
