@@ -26,6 +26,9 @@ from overtone.errors import AudioFileError, ConfigError
 
 Split = Literal["train", "validation"]
 STORE_VERSION = 2
+INDEX, SAMPLES = "index.json", "samples.int16"
+# -140 dBFS: below it there is nothing to learn from.
+SILENT_RMS = 1e-7
 
 
 class Corpus(BaseModel):
@@ -33,10 +36,11 @@ class Corpus(BaseModel):
 
     ``bandwidth_hz``: recordings hold nothing real above it; losses stop there.
     ``weight``: relative share of the training crops.
-    ``exclude``: files whose path contains any of these are left out.
+    ``exclude``: files are left out whose path inside the corpus, written ``/folder/name``,
+    contains any of these.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     path: str
@@ -50,18 +54,25 @@ class Corpus(BaseModel):
         """The corpus's recordings sorted by name.
 
         Raises:
-            ConfigError: the folder is missing or holds no audio.
+            ConfigError: the folder is missing or holds fewer than two recordings.
         """
         folder = root / self.path
         if not folder.is_dir():
             raise ConfigError(
                 f"corpus {self.name!r}: no folder {folder}; give its parent with --data-root"
             )
+        try:
+            matches = list(folder.glob(self.glob))
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigError(
+                f"corpus {self.name!r}: {self.glob!r} is no glob pattern inside {folder}: {error}"
+            ) from error
         found = sorted(
             path
-            for path in folder.glob(self.glob)
+            for path in matches
             if path.suffix.lower() in INPUT_EXTENSIONS
-            and not any(part in path.as_posix() for part in self.exclude)
+            and not any(part in f"/{_name(path, folder)}" for part in self.exclude)
+            and path.is_file()
         )
         if len(found) < 2:
             raise ConfigError(
@@ -75,6 +86,10 @@ class Corpus(BaseModel):
         files = self.files(root)
         held_out = max(1, len(files) // 10)
         return files[-held_out:] if split == "validation" else files[:-held_out]
+
+
+Listed = tuple[int, Split, Path]
+"""A recording to decode: the number of its corpus, its split, its path."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +113,11 @@ class SampleStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / "index.json").read_text())
+        index = json.loads((folder / INDEX).read_text())
         self.files = [StoredFile(**entry) for entry in index["files"]]
-        self.samples: NDArray[np.int16] = np.memmap(folder / "samples.int16", np.int16, mode="r")
+        self.samples: NDArray[np.int16] = np.memmap(folder / SAMPLES, np.int16, mode="r")
+        if self.samples.size != sum(file.length for file in self.files):
+            raise ValueError(f"{folder}: {SAMPLES} and {INDEX} do not belong together")
 
     def select(self, corpus: int, split: Split) -> list[StoredFile]:
         """The files of one corpus and split."""
@@ -125,51 +142,80 @@ class SampleStore:
     ) -> SampleStore:
         """Decode every file of ``corpora`` under ``root`` into ``folder`` unless it is there.
 
-        Files that cannot be decoded are named through ``log`` and left out.
+        Files that are damaged or silent are named through ``log`` and left out.
+
+        Raises:
+            ConfigError: a corpus is missing, nothing in it can be used, or ``folder`` cannot be
+                written.
         """
-        listing: list[tuple[int, Split, Path]] = []
+        listing: list[Listed] = []
         splits: tuple[Split, Split] = ("train", "validation")
         for number, corpus in enumerate(corpora):
             for split in splits:
                 listing += [(number, split, path) for path in corpus.split(root, split)]
         key = _key(listing, root, sample_rate)
+        newest = max(path.stat().st_mtime for _, _, path in listing)
         try:
-            if json.loads((folder / "index.json").read_text())["key"] == key:
+            index = json.loads((folder / INDEX).read_text())
+            if index["key"] == key and index.get("newest", newest) >= newest:
                 return cls(folder)
-        except (OSError, ValueError, KeyError):
-            pass
-        folder.mkdir(parents=True, exist_ok=True)
-        files: list[StoredFile] = []
-        offset = 0
-        with (folder / "samples.int16").open("wb") as out:
-            for number, split, path in listing:
-                try:
-                    samples = _load_mono(path, sample_rate)
-                except AudioFileError as error:
-                    log(f"left out: {error}")
-                    continue
-                peak, rms = float(np.abs(samples).max(initial=0)), active_rms(samples, sample_rate)
-                if rms == 0:
-                    continue
-                scale = 32000 / peak
-                out.write(np.round(samples * scale).astype(np.int16).tobytes())
-                name = path.relative_to(root).as_posix()
-                files.append(
-                    StoredFile(name, number, split, offset, samples.size, 1 / (rms * scale))
-                )
-                offset += samples.size
-        index = {"key": key, "files": [asdict(f) for f in files]}
-        temporary = folder / "index.json.part"
-        temporary.write_text(json.dumps(index))
-        temporary.replace(folder / "index.json")
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # nothing there, or damaged
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            files = _decode(listing, root, sample_rate, folder / f"{SAMPLES}.part", log)
+            index = {"key": key, "newest": newest, "files": [asdict(file) for file in files]}
+            # Never an index beside samples of another one; a run that reads the old samples
+            # keeps them.
+            (folder / INDEX).unlink(missing_ok=True)
+            (folder / f"{SAMPLES}.part").replace(folder / SAMPLES)
+            (folder / f"{INDEX}.part").write_text(json.dumps(index))
+            (folder / f"{INDEX}.part").replace(folder / INDEX)
+        except OSError as error:
+            raise ConfigError(
+                f"{folder}: cannot keep the decoded samples there ({error.strerror}); give another"
+                " folder with --cache"
+            ) from error
+        finally:
+            (folder / f"{SAMPLES}.part").unlink(missing_ok=True)
         return cls(folder)
 
 
-def _key(listing: list[tuple[int, Split, Path]], root: Path, sample_rate: int) -> str:
+def _decode(
+    listing: list[Listed], root: Path, sample_rate: int, path: Path, log: Callable[[str], None]
+) -> list[StoredFile]:
+    """Write all samples, one file behind the other, to ``path``; returns where each lies."""
+    files: list[StoredFile] = []
+    offset = 0
+    with path.open("wb") as out:
+        for number, split, source in listing:
+            try:
+                samples = _load_mono(source, sample_rate)
+                rms = active_rms(samples, sample_rate)
+                if not rms > SILENT_RMS:
+                    raise AudioFileError(f"{source}: silent; remove it from the corpus")
+            except AudioFileError as error:
+                log(f"left out: {error}")
+                continue
+            scale = 32000 / float(np.abs(samples).max())
+            out.write(np.round(samples * scale).astype(np.int16).tobytes())
+            name = _name(source, root)
+            files.append(StoredFile(name, number, split, offset, samples.size, 1 / (rms * scale)))
+            offset += samples.size
+    if not files:
+        raise ConfigError("no recording of any corpus can be used; see what was left out")
+    return files
+
+
+def _name(path: Path, root: Path) -> str:
+    """``path`` as seen from ``root``; a corpus may also lie elsewhere."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _key(listing: list[Listed], root: Path, sample_rate: int) -> str:
     """Changes whenever the files, their order, their sizes or the rate change."""
     rows = [
-        (number, split, path.relative_to(root).as_posix(), path.stat().st_size)
-        for number, split, path in listing
+        (number, split, _name(path, root), path.stat().st_size) for number, split, path in listing
     ]
     return hashlib.sha256(json.dumps([STORE_VERSION, sample_rate, rows]).encode()).hexdigest()
 
@@ -178,4 +224,5 @@ def _load_mono(path: Path, sample_rate: int) -> NDArray[np.float32]:
     samples, rate = read_audio(path)
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: no samples; remove it from the corpus")
-    return resample(samples.mean(axis=0, keepdims=True), rate, sample_rate)[0]
+    mono: NDArray[np.float32] = resample(samples.mean(axis=0, keepdims=True), rate, sample_rate)[0]
+    return mono

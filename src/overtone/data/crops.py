@@ -7,23 +7,25 @@ uninterrupted one would have. All filtering is a product on the spectrum of the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import fft
 
 from overtone.data.corpora import Corpus, SampleStore, Split, StoredFile
 from overtone.degrade.filters import LowPass, random_low_pass
+from overtone.errors import ConfigError
 
 
 class DegradeConfig(BaseModel):
     """Ranges that every example's degradation is drawn from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    min_cutoff_hz: float = 1000.0
-    max_cutoff_hz: float = 14000.0
+    min_cutoff_hz: float = Field(default=1000.0, gt=0)
+    max_cutoff_hz: float = Field(default=14000.0, gt=0)
     # Share of examples whose cutoff is one of the common ones, moved by a few per cent.
     common_cutoffs_hz: tuple[float, ...] = (
         2000.0,
@@ -34,18 +36,36 @@ class DegradeConfig(BaseModel):
         11025.0,
         12000.0,
     )
-    common_share: float = 0.5
+    common_share: float = Field(default=0.5, ge=0, le=1)
     # A cutoff lies below this part of the corpus's bandwidth, to leave something to predict.
-    max_cutoff_of_bandwidth: float = 0.75
-    level_rms: float = 0.05
+    max_cutoff_of_bandwidth: float = Field(default=0.75, gt=0, lt=1)
+    level_rms: float = Field(default=0.05, gt=0)
     min_gain_db: float = -14.0
     max_gain_db: float = 10.0
-    tilt_db: float = 4.0
-    noise_share: float = 0.4
+    tilt_db: float = Field(default=4.0, ge=0)
+    noise_share: float = Field(default=0.4, ge=0, le=1)
     min_noise_db: float = -75.0
     max_noise_db: float = -35.0
     # The cutoff that the network is told errs by up to this much either way, as a detector does.
-    cutoff_jitter: float = 0.03
+    cutoff_jitter: float = Field(default=0.03, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for low, high in (
+            ("min_cutoff_hz", "max_cutoff_hz"),
+            ("min_gain_db", "max_gain_db"),
+            ("min_noise_db", "max_noise_db"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(
+                    f"{low} must be at most {high}, not {getattr(self, low):g} with"
+                    f" {getattr(self, high):g}"
+                )
+        return self
+
+    def top_cutoff_hz(self, bandwidth_hz: float) -> float:
+        """The highest nominal cutoff for recordings that end at ``bandwidth_hz``, Hz."""
+        return min(self.max_cutoff_hz, self.max_cutoff_of_bandwidth * bandwidth_hz)
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,10 @@ class Batch:
 
 
 class CropSampler:
-    """Draws batches from a :class:`SampleStore`."""
+    """Draws batches from a :class:`SampleStore`.
+
+    Raises ConfigError for a corpus without recordings in ``split``.
+    """
 
     def __init__(
         self,
@@ -75,6 +98,12 @@ class CropSampler:
         self.store, self.corpora, self.degrade = store, corpora, degrade
         self.sample_rate, self.crop_samples, self.seed = sample_rate, crop_samples, seed
         self.files = [store.select(number, split) for number in range(len(corpora))]
+        for corpus, files in zip(corpora, self.files, strict=True):
+            if not files:
+                raise ConfigError(
+                    f"corpus {corpus.name!r}: none of its {split} recordings can be used; see what"
+                    " was left out, or remove the corpus"
+                )
         weights = np.array([c.weight for c in corpora])
         self.shares = weights / weights.sum()
         # Longer files are drawn more often, so that every second of a corpus counts the same.
@@ -101,7 +130,7 @@ class CropSampler:
 
     def _cutoff(self, rng: np.random.Generator, bandwidth_hz: float) -> float:
         config = self.degrade
-        top = min(config.max_cutoff_hz, config.max_cutoff_of_bandwidth * bandwidth_hz)
+        top = config.top_cutoff_hz(bandwidth_hz)
         common = [c for c in config.common_cutoffs_hz if c <= top]
         if common and rng.random() < config.common_share:
             return min(float(rng.choice(common) * rng.uniform(0.85, 1.03)), top)
@@ -121,7 +150,7 @@ class CropSampler:
         length = clean.shape[-1]
         padded = fft.next_fast_len(length, real=True)
         spectrum = fft.rfft(clean, padded)
-        frequencies = np.fft.rfftfreq(padded, 1 / self.sample_rate)
+        frequencies = np.asarray(np.fft.rfftfreq(padded, 1 / self.sample_rate), np.float64)
         spectrum *= (self._tilt(rng, size, frequencies) * gain[:, None]).astype(np.float32)
         for item in np.flatnonzero(rng.random(size) < config.noise_share):
             level_db = rng.uniform(config.min_noise_db, config.max_noise_db)

@@ -8,6 +8,7 @@ from scipy's analogue prototypes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
@@ -34,6 +35,8 @@ class LowPass:
     The edge is -3 dB for Butterworth and Bessel, the end of the ripple for Chebyshev and
     elliptic, the end of the band for brickwall, and the end of the stop band's transition (the
     low rate's Nyquist frequency) for a resampler. ``passes`` is 2 for forward-backward filtering.
+
+    Raises InvalidInputError for an unknown family or an impossible value.
     """
 
     family: Family
@@ -43,16 +46,41 @@ class LowPass:
     stop_db: float = 60.0
     passes: int = 1
 
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise InvalidInputError(
+                f"unknown filter family {self.family!r}; known: {', '.join(FAMILIES)}"
+            )
+        if not 0 < self.cutoff_hz < math.inf:
+            raise InvalidInputError(f"a cutoff must be above 0 Hz, not {self.cutoff_hz:g}")
+        if self.order < 1 or self.passes < 1:
+            raise InvalidInputError(
+                f"order and passes must be at least 1, not {self.order} and {self.passes}"
+            )
+        if not 0 < self.ripple_db < self.stop_db:
+            raise InvalidInputError(
+                f"the ripple must be above 0 dB and below the stop band's {self.stop_db:g} dB, not"
+                f" {self.ripple_db:g}"
+            )
+
     def magnitude(self, frequencies_hz: FloatArray) -> FloatArray:
         """Magnitude response at ``frequencies_hz`` (any shape), linear."""
         ratio = np.asarray(frequencies_hz, dtype=np.float64) / self.cutoff_hz
         return _response(self, ratio) ** self.passes
 
     def edge_hz(self, attenuation_db: float = 6.0) -> float:
-        """The frequency from which the response stays ``attenuation_db`` or more down, Hz."""
+        """The frequency from which the response stays ``attenuation_db`` or more down, Hz.
+
+        It is looked for up to an octave either side of ``cutoff_hz``; ``attenuation_db`` must
+        exceed the ripple of all passes, or there is no such frequency.
+        """
         grid = np.linspace(0.5, 2.0, 1501)
         level = self.magnitude(grid * self.cutoff_hz)
         alive = np.flatnonzero(level > 10 ** (-attenuation_db / 20))
+        if alive.size == 0 or alive[-1] == grid.size - 1:
+            raise InvalidInputError(
+                f"no edge of {attenuation_db:g} dB within an octave of {self.cutoff_hz:g} Hz"
+            )
         return float(grid[alive[-1]] * self.cutoff_hz)
 
 
@@ -71,10 +99,8 @@ def _response(low_pass: LowPass, ratio: FloatArray) -> FloatArray:
         return np.asarray(np.cos(0.5 * np.pi * ramp) ** 2)
     if family == "brickwall":
         return (ratio <= 1).astype(np.float64)
-    if family in ("elliptic", "bessel"):
-        grid, level = _prototype(family, order, low_pass.ripple_db, low_pass.stop_db)
-        return np.interp(ratio, grid, level)
-    raise InvalidInputError(f"unknown filter family {family!r}; known: {', '.join(FAMILIES)}")
+    grid, level = _prototype(family, order, low_pass.ripple_db, low_pass.stop_db)
+    return np.interp(ratio, grid, level)
 
 
 @lru_cache(maxsize=256)
@@ -122,11 +148,13 @@ def apply(
     The ends are padded by reflection so that nothing wraps around.
     """
     length = samples.shape[-1]
+    if length == 0:
+        return samples.astype(np.float32)
     pad = min(length - 1, int(8 * sample_rate / low_pass.cutoff_hz) + 1024)
     padded = np.pad(
         samples.astype(np.float64), [(0, 0)] * (samples.ndim - 1) + [(pad, pad)], mode="reflect"
     )
     spectrum = np.fft.rfft(padded, axis=-1)
-    frequencies = np.fft.rfftfreq(padded.shape[-1], 1 / sample_rate)
+    frequencies = np.asarray(np.fft.rfftfreq(padded.shape[-1], 1 / sample_rate), np.float64)
     filtered = np.fft.irfft(spectrum * low_pass.magnitude(frequencies), padded.shape[-1], axis=-1)
     return filtered[..., pad : pad + length].astype(np.float32)

@@ -18,11 +18,11 @@ that any split of a recording into chunks gives the same frames.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 # Smallest power that is told apart from silence, in units where white noise of standard
@@ -30,26 +30,42 @@ from torch import Tensor, nn
 POWER_FLOOR = 1e-11
 # Frames whose kept band is weaker than this are digital silence and stay silent.
 SILENCE_POWER = 1e-12
-# The crossover runs over the last part of the kept band; the network sees the bins up to its
-# middle.
-CROSSOVER_START = 0.95
+# The crossover runs over the last part of the kept band, and the network sees some of it. Every
+# bin of it that is replaced costs the phase that the recording still had there.
+CROSSOVER_START = 0.97
 VISIBLE_END = 0.98
 
 
 class ExtenderConfig(BaseModel):
     """Shape of a :class:`SpectralExtender`; stored in checkpoints and ONNX metadata."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    sample_rate: int = 48000
-    window_samples: int = 1536
-    hop_samples: int = 384
-    lookahead_frames: int = 3
-    max_cutoff_hz: float = 14000.0
-    channels: int = 320
-    blocks: int = 8
-    kernel: int = 7
-    expansion: int = 3
+    sample_rate: int = Field(default=48000, gt=0)
+    window_samples: int = Field(default=1536, gt=0)
+    hop_samples: int = Field(default=384, gt=0)
+    lookahead_frames: int = Field(default=3, ge=0)
+    max_cutoff_hz: float = Field(default=14000.0, gt=0)
+    channels: int = Field(default=320, gt=0)
+    blocks: int = Field(default=8, gt=0)
+    kernel: int = Field(default=7, gt=0)
+    expansion: int = Field(default=3, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        folds, rest = divmod(self.window_samples, self.hop_samples)
+        # Squared Hann windows add up to a constant only then.
+        if rest or folds < 3 or self.window_samples % 2:
+            raise ValueError(
+                f"window_samples must be even and at least three whole hops, not"
+                f" {self.window_samples} with hop_samples {self.hop_samples}"
+            )
+        if self.max_cutoff_hz > self.sample_rate / 2:
+            raise ValueError(
+                f"max_cutoff_hz must be at most half of sample_rate {self.sample_rate}, not"
+                f" {self.max_cutoff_hz:g}"
+            )
+        return self
 
     @property
     def bins(self) -> int:
@@ -106,6 +122,8 @@ class ConvNeXtBlock(nn.Module):
 
 class SpectralExtender(nn.Module):
     """Predicts the spectrum above a cutoff from the spectrum below it. See the module's text."""
+
+    frequencies_hz: Tensor
 
     def __init__(self, config: ExtenderConfig | None = None) -> None:
         super().__init__()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from overtone.data.corpora import Corpus
 from overtone.data.crops import DegradeConfig
@@ -14,22 +15,26 @@ from overtone.errors import ConfigError
 from overtone.models.extender import ExtenderConfig
 from overtone.training.losses import LossConfig
 
+Positive = Annotated[float, Field(gt=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+MESSAGES = {"extra_forbidden": "unknown key", "missing": "missing"}
+
 
 class OptimiserConfig(BaseModel):
     """AdamW with warm-up, a constant stretch and a cosine cool-down."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(gt=0)
     batch_size: int = Field(default=16, gt=0)
     crop_frames: int = Field(default=128, gt=8)
     learning_rate: float = Field(default=1e-3, gt=0)
-    betas: tuple[float, float] = (0.8, 0.95)
-    weight_decay: float = 0.01
-    warmup_steps: int = 200
+    betas: tuple[Beta, Beta] = (0.8, 0.95)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
     # The last part of the steps over which the rate falls to zero.
     cooldown_share: float = Field(default=0.4, ge=0, le=1)
-    gradient_clip: float = 1.0
+    gradient_clip: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
     bfloat16: bool = True
 
@@ -37,20 +42,20 @@ class OptimiserConfig(BaseModel):
 class ValidationConfig(BaseModel):
     """What is measured, how often, on how much."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    every_minutes: float = 10.0
-    cutoffs_hz: tuple[float, ...] = (2000.0, 4000.0, 8000.0, 12000.0)
-    clips_per_corpus: int = 4
-    clip_seconds: float = 3.0
+    every_minutes: float = Field(default=10.0, gt=0)
+    cutoffs_hz: tuple[Positive, ...] = (2000.0, 4000.0, 8000.0, 12000.0)
+    clips_per_corpus: int = Field(default=4, ge=0)
+    clip_seconds: float = Field(default=3.0, gt=0)
 
 
 class TrainingConfig(BaseModel):
     """Everything that determines a run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str
+    name: str = Field(min_length=1)
     description: str
     seed: int = 0
     corpora: list[Corpus] = Field(min_length=1)
@@ -59,6 +64,30 @@ class TrainingConfig(BaseModel):
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig
     validation: ValidationConfig = ValidationConfig()
+
+    @model_validator(mode="after")
+    def _check_parts_fit(self) -> Self:
+        if self.degrade.max_cutoff_hz > self.model.max_cutoff_hz:
+            raise ValueError(
+                f"degrade.max_cutoff_hz must be at most model.max_cutoff_hz"
+                f" {self.model.max_cutoff_hz:g}, not {self.degrade.max_cutoff_hz:g}"
+            )
+        for corpus in self.corpora:
+            bandwidth_hz = min(corpus.bandwidth_hz, self.model.sample_rate / 2)
+            if self.degrade.top_cutoff_hz(bandwidth_hz) < self.degrade.min_cutoff_hz:
+                raise ValueError(
+                    f"corpora: {corpus.name!r} ends at {bandwidth_hz:g} Hz, which leaves nothing"
+                    f" above degrade.min_cutoff_hz {self.degrade.min_cutoff_hz:g} to predict"
+                )
+        # What overlap-add completes, all but a window at either end, is what the loss sees.
+        hop, longest = self.model.hop_samples, max(self.loss.windows)
+        needed = -(-longest // hop) + self.model.window_samples // hop - 1
+        if self.optimiser.crop_frames < needed:
+            raise ValueError(
+                f"optimiser.crop_frames must be at least {needed} for loss.windows of {longest},"
+                f" not {self.optimiser.crop_frames}"
+            )
+        return self
 
     def sha256(self) -> str:
         """Hash of every setting; stored in checkpoints and model files."""
@@ -79,8 +108,20 @@ def load_config(path: Path) -> TrainingConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'recipe'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"{path}: {problems}") from error
+        raise ConfigError(f"{path}: {problems(error)}") from error
+
+
+def problems(error: ValidationError) -> str:
+    """One line that names every key at fault, what is wrong with it, and its value."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        text = MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        value = problem["input"]
+        shown = f", not {value!r}" if problem["type"] not in MESSAGES and _is_plain(value) else ""
+        lines.append(f"{key}: {text}{shown}" if key else f"{text}{shown}")
+    return "; ".join(lines)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, bool | int | float | str)

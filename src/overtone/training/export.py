@@ -74,12 +74,10 @@ def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> ModelI
 
     Raises:
         ConfigError: the checkpoint cannot be used, or the exported graph disagrees with it.
-        InvalidInputError: ``output`` does not end in .onnx, or exists and ``overwrite`` is off.
+        InvalidInputError: ``output`` does not end in .onnx, exists and ``overwrite`` is off, or
+            cannot be written.
     """
-    if output.suffix != ".onnx":
-        raise InvalidInputError(f"{output}: a model file's name ends in .onnx")
-    if output.exists() and not overwrite:
-        raise InvalidInputError(f"{output}: exists already; add --force to replace it")
+    _check_output(output, overwrite)
     model, config, progress = load_model(checkpoint)
     for parameter in model.parameters():
         if parameter.numel() >= LARGE_WEIGHT:
@@ -94,9 +92,23 @@ def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> ModelI
                 f"{checkpoint}: the exported graph is off by {worst:.1e}; not written"
             )
         part.replace(output)
+    except OSError as error:
+        raise InvalidInputError(f"{output}: cannot write it: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
     return info
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Before the work: tracing takes a while."""
+    if output.suffix != ".onnx":
+        raise InvalidInputError(f"{output}: a model file's name ends in .onnx")
+    if output.is_dir():
+        raise InvalidInputError(f"{output}: a folder; give the name of a file")
+    if output.exists() and not overwrite:
+        raise InvalidInputError(f"{output}: exists already; add --force to replace it")
+    if not output.parent.is_dir():
+        raise InvalidInputError(f"{output}: the folder {output.parent} does not exist; create it")
 
 
 def _write(model: SpectralExtender, info: ModelInfo, path: Path) -> None:

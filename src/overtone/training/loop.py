@@ -11,9 +11,9 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ from overtone.data.corpora import SampleStore
 from overtone.data.crops import Batch, CropSampler
 from overtone.errors import ConfigError
 from overtone.models.extender import SpectralExtender
-from overtone.training.checkpoint import load_resume, save_checkpoint
+from overtone.training.checkpoint import load_resume, recover, save_checkpoint
 from overtone.training.config import TrainingConfig
 from overtone.training.losses import (
+    band_power_distance,
     band_weight,
     frames,
     overlap_add,
@@ -72,17 +73,28 @@ def losses(
     signal_term = signal_distance(
         estimate[:, inner], clean[:, inner], c.sample_rate, cutoff, bandwidth, weights
     )
-    total = (
-        weights.log_magnitude * log_term
-        + weights.compressed * compressed_term
-        + weights.signal * signal_term
-    )
-    return {
-        "total": total,
+    terms = {
         "log_magnitude": log_term,
         "compressed": compressed_term,
         "signal": signal_term,
     }
+    if weights.band_power:
+        terms["band_power"] = band_power_distance(
+            estimate[:, inner], clean[:, inner], c.sample_rate, cutoff, bandwidth, weights
+        )
+    total = sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(()))
+    return {"total": total, **terms}
+
+
+def batches(sampler: CropSampler, step: int, size: int) -> Generator[Batch]:
+    """The batches from ``step`` on; a thread draws the next one while this one is in use."""
+    with ThreadPoolExecutor(1) as thread:
+        upcoming = thread.submit(sampler.batch, step, size)
+        while True:
+            batch = upcoming.result()
+            step += 1
+            upcoming = thread.submit(sampler.batch, step, size)
+            yield batch
 
 
 @contextmanager
@@ -133,9 +145,11 @@ def train(
 
     Raises:
         ConfigError: a corpus is missing, or the run exists and ``resume`` is not set, or the
-            checkpoint does not fit.
+            checkpoint does not fit, or ``folder`` or ``cache`` cannot be written, or the loss
+            stops being finite.
     """
     last = folder / "last"
+    recover(last)
     if last.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --out")
     torch.manual_seed(config.seed)
@@ -159,8 +173,14 @@ def train(
     if resume:
         average, progress = load_resume(last, model, optimiser)
     predict = torch.compile(model.predict) if compile_model else model.predict
-    folder.mkdir(parents=True, exist_ok=True)
-    with stop_requested() as stopping, (folder / "log.jsonl").open("a") as lines:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log_file = (folder / "log.jsonl").open("a")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot write the run there ({error.strerror}); give another --out"
+        ) from error
+    with stop_requested() as stopping, log_file as lines:
         run = _Run(config, folder, model, average, optimiser, progress, store, lines, log)
         run.loop(predict, sampler, stopping, checkpoint_minutes)
     return last
@@ -201,30 +221,25 @@ class _Run:
         begun = time.monotonic() - self.seconds
         saved = validated = self.seconds
         sums: dict[str, float] = {}
-        # One thread draws the next batch while the network works on this one.
-        prefetch = ThreadPoolExecutor(1)
-        upcoming = prefetch.submit(sampler.batch, self.step, o.batch_size)
         count = 0
-        while self.step < o.steps and not stopping:
-            batch = upcoming.result()
-            upcoming = prefetch.submit(sampler.batch, self.step + 1, o.batch_size)
-            terms = losses(self.model, predict, batch, self.config)
-            self._descend(terms["total"])
-            self.step += 1
-            self.seconds = time.monotonic() - begun
-            count += 1
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
-            if count == 50 or self.step == o.steps:
-                self._report({k: v / count for k, v in sums.items()})
-                sums, count = {}, 0
-            if self.seconds - saved > 60 * checkpoint_minutes:
-                self._save()
-                saved = self.seconds
-            if self.seconds - validated > 60 * self.config.validation.every_minutes:
-                self._validate()
-                validated = self.seconds
-        prefetch.shutdown(cancel_futures=True)
+        with closing(batches(sampler, self.step, o.batch_size)) as examples:
+            while self.step < o.steps and not stopping:
+                terms = losses(self.model, predict, next(examples), self.config)
+                self._descend(terms["total"])
+                self.step += 1
+                self.seconds = time.monotonic() - begun
+                count += 1
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0.0) + value.item()
+                if count == 50 or self.step == o.steps:
+                    self._report({k: v / count for k, v in sums.items()})
+                    sums, count = {}, 0
+                if self.seconds - saved > 60 * checkpoint_minutes:
+                    self._save()
+                    saved = self.seconds
+                if self.seconds - validated > 60 * self.config.validation.every_minutes:
+                    self._validate()
+                    validated = self.seconds
         self._save()
         if not stopping:
             self._validate()
@@ -233,18 +248,23 @@ class _Run:
 
     def _descend(self, loss: Tensor) -> None:
         o = self.config.optimiser
-        if not torch.isfinite(loss):
-            raise ConfigError(
-                f"the loss is not finite at step {self.step}; lower optimiser.learning_rate and"
-                " resume from the last checkpoint"
-            )
+        self._require_finite(loss, "loss")
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), o.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), o.gradient_clip)
+        self._require_finite(norm, "gradient")
         self.optimiser.step()
         average_into(self.average, self.model, self.step, o.ema_decay)
+
+    def _require_finite(self, value: Tensor, what: str) -> None:
+        """Before the weights are touched, so that a checkpoint never holds NaN."""
+        if not torch.isfinite(value):
+            raise ConfigError(
+                f"the {what} is not finite at step {self.step}; lower optimiser.learning_rate and"
+                " resume from the last checkpoint"
+            )
 
     def _write(self, record: dict[str, Any]) -> None:
         self.lines.write(json.dumps(record) + "\n")

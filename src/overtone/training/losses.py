@@ -11,7 +11,7 @@ import math
 from functools import lru_cache
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
 from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
@@ -20,16 +20,25 @@ from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
 class LossConfig(BaseModel):
     """Weights of the losses."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    log_magnitude: float = 0.5
-    compressed: float = 5.0
-    signal: float = 1.0
+    log_magnitude: float = Field(default=0.5, ge=0)
+    compressed: float = Field(default=5.0, ge=0)
+    signal: float = Field(default=1.0, ge=0)
+    band_power: float = Field(default=0.0, ge=0)
     # Windows of the signal loss in samples at the model's rate; the hop is a quarter.
-    windows: tuple[int, ...] = (512, 2048, 6144)
+    windows: tuple[int, ...] = Field(default=(512, 2048, 6144), min_length=1)
     # Bins count by 1 / (1 + f / pivot): a loss that is uniform over 24 kHz would give the
     # band where speech lives a quarter of its weight.
-    pivot_hz: float = 4000.0
+    pivot_hz: float = Field(default=4000.0, gt=0)
+
+    @field_validator("windows")
+    @classmethod
+    def _check_windows(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        for window in windows:
+            if window <= 0 or window % 4:
+                raise ValueError(f"a window must be a positive multiple of 4, not {window}")
+        return windows
 
 
 @lru_cache(maxsize=16)
@@ -44,15 +53,16 @@ def frames(signal: Tensor, window: int, hop: int) -> Tensor:
     """
     taper = _window(window)
     taper = taper / taper.square().sum().sqrt()
-    return torch.fft.rfft(signal.unfold(-1, window, hop) * taper)
+    spectra: Tensor = torch.fft.rfft(signal.unfold(-1, window, hop) * taper)
+    return spectra
 
 
 def overlap_add(spectrum: Tensor, window: int, hop: int) -> Tensor:
     """Inverse of :func:`frames`: Hann synthesis window, ``[batch, samples]``."""
     taper = _window(window)
-    # Squared Hann windows at a hop of a quarter add up to 1.5.
+    # Squared Hann windows add up to 3/8 of the window over the hop: 1.5 at a quarter.
     scale = taper.square().sum().sqrt() * (hop * 8 / 3) / window
-    pieces = torch.fft.irfft(spectrum, n=window) * (taper * scale)
+    pieces: Tensor = torch.fft.irfft(spectrum, n=window) * (taper * scale)
     batch, count, _ = pieces.shape
     folds = window // hop
     out = pieces.new_zeros(batch, count + folds - 1, hop)
@@ -96,6 +106,44 @@ def signal_distance(
         squared = ((found - wanted).square() * weight[:, None]).sum(-1)
         total = total + (squared + 1e-4).sqrt().mean()
     return total / len(config.windows)
+
+
+@lru_cache(maxsize=4)
+def _bands(bins: int, sample_rate: int) -> Tensor:
+    """Membership ``[bins, bands]`` of bands a sixth of an octave wide, but at least 200 Hz."""
+    hz = torch.linspace(0, sample_rate / 2, bins)
+    edges = [500.0]
+    while edges[-1] < sample_rate / 2:
+        edges.append(edges[-1] + max(200.0, edges[-1] * (2 ** (1 / 6) - 1)))
+    index = torch.bucketize(hz, torch.tensor(edges))
+    return torch.nn.functional.one_hot(index).float()
+
+
+def band_power_distance(
+    estimate: Tensor,
+    reference: Tensor,
+    sample_rate: int,
+    cutoff_hz: Tensor,
+    bandwidth_hz: Tensor,
+    config: LossConfig,
+    window: int = 2048,
+) -> Tensor:
+    """Mean absolute difference of log10 power, band by band above the cutoff; a scalar."""
+    bins = window // 2 + 1
+    bands = _bands(bins, sample_rate)
+    weight = band_weight(bins, sample_rate, cutoff_hz, bandwidth_hz, config.pivot_hz)
+    inside = (weight > 0).to(weight.dtype)
+
+    def levels(signal: Tensor) -> Tensor:
+        spectrum = frames(signal, window, window // 2)
+        power = spectrum.real.square() + spectrum.imag.square()
+        held = (power * inside[:, None]) @ bands
+        return (held / (inside @ bands)[:, None].clamp_min(1) + POWER_FLOOR).log() / math.log(10)
+
+    with torch.no_grad():
+        wanted = levels(reference)
+    distance = (levels(estimate) - wanted).abs() * (weight @ bands)[:, None]
+    return distance.sum(-1).mean()
 
 
 def spectral_distances(

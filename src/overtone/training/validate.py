@@ -22,14 +22,14 @@ def extend(
     c = model.config
     window, hop, lookahead = c.window_samples, c.hop_samples, c.lookahead_frames
     length = low.shape[-1]
-    count = -(-length // hop) + 3 + lookahead
-    padded = np.zeros(window - hop + (count) * hop, np.float32)
+    count = -(-length // hop) + window // hop - 1 + lookahead
+    padded = np.zeros(window - hop + count * hop, np.float32)
     padded[window - hop : window - hop + length] = low
     spectrum = torch.view_as_real(frames(torch.from_numpy(padded)[None], window, hop))
     residual, _, _ = model(spectrum, torch.tensor([cutoff_hz]), *model.initial_state())
     residual = torch.view_as_complex(residual[:, lookahead:].contiguous())
     added = overlap_add(residual, window, hop)[0, window - hop : window - hop + length]
-    return low + added.numpy()
+    return np.asarray(low + added.numpy(), dtype=np.float32)
 
 
 def validate(
@@ -53,6 +53,8 @@ def validate(
             for file in store.select(number, "validation")[: settings.clips_per_corpus]:
                 length = min(file.length, int(settings.clip_seconds * c.sample_rate))
                 clean = store.crop(file, (file.length - length) // 2, length)
+                if not clean.any():
+                    continue  # a pause: no ratio to it is defined
                 clean *= np.float32(config.degrade.level_rms)
                 low = apply(clean, c.sample_rate, low_pass)
                 out = extend(model, low, edge_hz)
