@@ -1,11 +1,14 @@
 """Where a recording's real band ends, whatever its sample rate says.
 
 A low-pass filter adds a known curve (in dB over log frequency) to a spectrum that we do not know.
-But natural long-term spectra are known statistically: they fall by some 7 dB an octave and wander
-about that line in a way a Gaussian process describes well. So every hypothesis "low-passed at f,
-this steep, down to that floor" can be scored: take its curve away from the measured spectrum and
-ask how natural the remainder looks. The scores give a posterior over the cutoff, and from it the
-verdict, the cutoff and the confidence. "Nothing was filtered" is one of the hypotheses.
+But natural long-term spectra are known statistically: they fall by some 6 dB an octave and wander
+about that line in a way that a Gaussian process describes well. So every hypothesis "low-passed at
+f, this steep, down to that floor" can be scored: take its curve away from the measured spectrum
+and ask how natural the remainder looks. "Nothing was filtered" is one of the hypotheses. The
+scores give a posterior over the cutoff, and from it come verdict, cutoff and confidence.
+
+A steep edge leaves no doubt. A gentle one (Butterworth order 4) can look like a dull voice; then
+the posterior is wide, and the answer leans low or is "unsure".
 """
 
 from __future__ import annotations
@@ -22,45 +25,58 @@ from overtone.errors import InvalidInputError
 Verdict = Literal["band-limited", "full band", "unsure"]
 Floats = NDArray[np.float64]
 
-FRAME_S = 0.0427
-"""Hann frame, 2048 samples at 48 kHz: as long at every rate, so that spectra compare."""
+# Listening.
+FRAME_S, FRAME_MULTIPLE = 2048 / 48000, 64
+"""Hann frame, about as long at every rate, so that spectra compare; a multiple for fast FFTs."""
 BATCH_FRAMES = 64
 ENOUGH_LOUD_S = 30.0
 """Seconds of loud frames after which the estimator has heard enough and stops."""
 MIN_LOUD_S = 0.25
-
-CLASS_DB = 3.0
-"""Frames are sorted by level into classes this wide; a class keeps one summed spectrum."""
-FLOOR_DBFS = -120.0
 LOUD_RANGE_DB = 40.0
 """Frames this far below the loudest still count: fricatives, which carry the top, are soft."""
-
+QUIETEST_DBFS, CLASS_DB = -120.0, 2.0
+COMPRESSION = 0.2
+"""Band powers are averaged raised to this power, as loudness is: between a mean of powers, which
+a few frames rule, and a mean of dB, which the empty frames of a lossy codec rule."""
 LOWEST_BAND_HZ = 250.0
 BANDS_PER_OCTAVE = 24
-DYNAMIC_RANGE_DB = 100.0
 
-# The natural spectrum: mean slope, and the covariance fitted to full-band speech and piano.
-SLOPE_DB_PER_OCTAVE = -7.5
-SLOPE_SD = 4.0
-WANDER_VARIANCE, WANDER_OCTAVES = 50.0, 2.0
-RIPPLE_VARIANCE, RIPPLE_OCTAVES = 9.0, 0.12
+# The natural spectrum in dB, fitted to full-band speech and piano: a mean that falls faster above
+# a knee, and the variances of offset, slopes, slow wander and fine ripple about it.
+SLOPE_DB_PER_OCTAVE, SLOPE_SD = -6.0, 3.0
+KNEE_HZ = 13000.0
+TOP_SLOPE_DB_PER_OCTAVE, TOP_SLOPE_SD = -25.0, 12.0
+OFFSET_SD = 40.0
+WANDER_VARIANCE, WANDER_OCTAVES = 120.0, 4.0
+RIPPLE_VARIANCE, RIPPLE_OCTAVES = 12.0, 0.12
 NUGGET_VARIANCE = 0.5
+FREEDOM = 30.0
+"""Of Student's t in place of the Gaussian: how lively spectra are differs between recordings."""
+TEMPERATURE = 1.5
+"""Divides the log likelihood: the model is rough and must not be believed to the letter."""
 
-# The hypotheses: Butterworth-shaped curves of many orders (high orders stand for Chebyshev,
-# elliptic, resamplers and codecs), each ending on a floor this far down.
-ORDERS = (3, 4, 5, 6, 8, 10, 14, 20, 32, 64)
+# The hypotheses: Butterworth-shaped curves (the high orders stand for Chebyshev, elliptic,
+# resamplers and codecs), each ending on a floor so far down.
+ORDERS = (3, 4, 5, 6, 8, 10, 14, 24, 64)
 DEPTHS_DB = (12.0, 18.0, 25.0, 35.0, 50.0, 70.0, 95.0)
 LOWEST_CUTOFF_HZ = 700.0
-CUTOFFS_PER_OCTAVE = 24
 FULL_BAND_PRIOR = 0.5
-TEMPERATURE = 2.0
-"""Divides the log likelihood: the model is rough and must not be believed to the letter."""
+
+# The decision.
 FULL_BAND_RATIO = 0.97
 """An edge above this part of the Nyquist frequency is a full band."""
-LOW_QUANTILE = 0.35
-"""The posterior quantile to report: a cutoff too high does more harm than one too low."""
-NEAR_OCTAVES = 0.2
+USUAL_QUANTILE = 0.35
+RISK_QUANTILE, TOO_HIGH = 0.02, 1.15
+"""The cutoff must not be TOO_HIGH times the truth with more than this probability: too high makes
+a network take filtered-out bins for content, too low only gives it more to predict."""
+NEAR = (0.8, 1.35)
 SURE = 0.6
+WORST_FIT = 4.0
+DYNAMIC_RANGE_DB = 100.0
+DITHER_DBFS = -96.3
+"""Power of a 16-bit file's dither: a band no stronger than that is empty,"""
+AUDIBLE_RANGE_DB = (60.0, 75.0)
+"""if it also lies the first of these below the strongest; beyond the second it always is."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +85,15 @@ class CutoffEstimate:
 
     ``cutoff_hz`` is where the real band ends when ``verdict`` is "band-limited", the Nyquist
     frequency when it is "full band", and None when it is "unsure". ``confidence`` is the
-    probability (0..1) that the verdict is right and the cutoff within about 15 %.
+    probability (0..1) of the answer given: of a full band, or of a cutoff near ``cutoff_hz``.
     """
 
     verdict: Verdict
     cutoff_hz: float | None
     confidence: float
+
+
+UNSURE = CutoffEstimate("unsure", None, 0.0)
 
 
 class CutoffEstimator:
@@ -87,31 +106,34 @@ class CutoffEstimator:
         if sample_rate <= 0:
             raise InvalidInputError(f"sample_rate must be positive, not {sample_rate}")
         self.sample_rate = sample_rate
-        self._frame_samples = max(16, 2 * round(sample_rate * FRAME_S / 2))
+        multiples = max(1, round(sample_rate * FRAME_S / FRAME_MULTIPLE))
+        self._frame_samples = FRAME_MULTIPLE * multiples
         self._hop_samples = self._frame_samples // 2
-        self._window = np.hanning(self._frame_samples + 1)[:-1]
-        self._pending: Floats | None = None
-        self._classes = LevelClasses(self._frame_samples // 2 + 1)
+        window = np.hanning(self._frame_samples + 1)[:-1]
+        self._window = (window / (window.sum() / 2)).astype(np.float32)
+        self._to_bands = band_weights(self._frame_samples, sample_rate)
+        self._pending: NDArray[np.float32] | None = None
+        self._classes = LevelClasses(self._to_bands.shape[1])
         self._done = False
 
     def push(self, samples: ArrayLike) -> None:
         """Listen to the next block, ``[channels, samples]`` or ``[samples]``, full scale 1."""
-        block = np.atleast_2d(np.asarray(samples, dtype=np.float64))
+        block = np.atleast_2d(np.asarray(samples, dtype=np.float32))
         if block.ndim != 2:
             raise InvalidInputError(f"samples must have 1 or 2 axes, not {block.ndim}")
         if self._done:
             return
         if self._pending is not None:
             if len(block) != len(self._pending):
-                raise InvalidInputError(
-                    f"channel count changed from {len(self._pending)} to {len(block)}"
-                )
+                was, now = len(self._pending), len(block)
+                raise InvalidInputError(f"channel count changed from {was} to {now}")
             block = np.concatenate([self._pending, block], axis=1)
         # Whole batches only, at places fixed by the signal: block sizes cannot change the sums.
         step = BATCH_FRAMES * self._hop_samples
+        batch = step + self._frame_samples - self._hop_samples
         start = 0
-        while block.shape[1] - start >= step + self._hop_samples and not self._done:
-            self._classes.add(self._powers(block[:, start : start + step + self._hop_samples]))
+        while block.shape[1] - start >= batch and not self._done:
+            self._listen(self._classes, block[:, start : start + batch])
             self._done = self._loud_s(self._classes) >= ENOUGH_LOUD_S
             start += step
         self._pending = block[:, start:].copy()
@@ -120,61 +142,61 @@ class CutoffEstimator:
         """Decide from what was heard so far; more may be pushed afterwards."""
         classes = self._classes.copy()
         if not self._done and self._pending is not None:
-            classes.add(self._powers(self._pending))
+            self._listen(classes, self._pending)
         if self._loud_s(classes) < MIN_LOUD_S:
-            return CutoffEstimate("unsure", None, 0.0)
-        return decide(classes.loud_spectrum(), self.sample_rate)
+            return UNSURE
+        return decide(classes.loud_level_db(), self.sample_rate, self._frame_samples)
 
     def _loud_s(self, classes: LevelClasses) -> float:
         return classes.loud_frames() * self._hop_samples / self.sample_rate
 
-    def _powers(self, block: Floats) -> Floats:
-        """Power spectra, channels averaged, ``[frames, bins]``; a full-scale sine peaks at 1."""
+    def _listen(self, classes: LevelClasses, block: NDArray[np.float32]) -> None:
+        """Add a block's frames: band powers, averaged over channels; a full-scale sine has 1."""
         if block.shape[1] < self._frame_samples:
-            return np.zeros((0, self._frame_samples // 2 + 1))
+            return
         frames = np.lib.stride_tricks.sliding_window_view(block, self._frame_samples, axis=1)
         frames = frames[:, :: self._hop_samples]
-        frames = frames - frames.mean(axis=2, keepdims=True)
-        spectra = np.fft.rfft(frames * self._window)
+        spectra = np.fft.rfft((frames - frames.mean(axis=2, keepdims=True)) * self._window)
         powers = (spectra.real**2 + spectra.imag**2).mean(axis=0)
-        return np.asarray(powers / (self._window.sum() / 2) ** 2)
+        classes.add(powers.sum(axis=1), powers @ self._to_bands)
 
 
 class LevelClasses:
-    """Spectra summed by the level of their frame, so that "loud" can be decided at the end."""
+    """Compressed band powers, summed by their frame's level: which are loud is known at the end."""
 
-    def __init__(self, bins: int) -> None:
-        classes = round(-FLOOR_DBFS / CLASS_DB) + 10
-        self.counts = np.zeros(classes, dtype=np.int64)
-        self.sums = np.zeros((classes, bins))
+    def __init__(self, bands: int) -> None:
+        classes = round(-QUIETEST_DBFS / CLASS_DB) + 20
+        self._counts = np.zeros(classes, dtype=np.int64)
+        self._sums = np.zeros((classes, bands))
 
     def copy(self) -> LevelClasses:
         """Return an independent copy."""
-        twin = LevelClasses(self.sums.shape[1])
-        twin.counts, twin.sums = self.counts.copy(), self.sums.copy()
+        twin = LevelClasses(self._sums.shape[1])
+        twin._counts, twin._sums = self._counts.copy(), self._sums.copy()
         return twin
 
-    def add(self, powers: Floats) -> None:
-        """Add spectra, ``[frames, bins]``; frames under -120 dBFS or not finite are left out."""
-        level_db = 10 * np.log10(powers.sum(axis=1) + 1e-30)
-        heard = np.isfinite(level_db) & (level_db > FLOOR_DBFS)
-        index = ((level_db[heard] - FLOOR_DBFS) / CLASS_DB).astype(int)
-        index = np.minimum(index, len(self.counts) - 1)
-        np.add.at(self.counts, index, 1)
-        np.add.at(self.sums, index, powers[heard])
+    def add(self, frame_powers: ArrayLike, band_powers: ArrayLike) -> None:
+        """Add frames, ``[frames]`` and ``[frames, bands]``, but for silent and non-finite ones."""
+        level_db = 10 * np.log10(np.asarray(frame_powers, dtype=np.float64) + 1e-30)
+        heard = np.isfinite(level_db) & (level_db > QUIETEST_DBFS)
+        index = ((level_db[heard] - QUIETEST_DBFS) / CLASS_DB).astype(int)
+        index = np.minimum(index, len(self._counts) - 1)
+        np.add.at(self._counts, index, 1)
+        np.add.at(self._sums, index, np.asarray(band_powers)[heard] ** COMPRESSION)
 
     def _loud(self) -> slice:
-        top = int(np.flatnonzero(self.counts)[-1]) if self.counts.any() else 0
+        top = int(np.flatnonzero(self._counts)[-1]) if self._counts.any() else 0
         return slice(max(0, top - round(LOUD_RANGE_DB / CLASS_DB)), None)
 
     def loud_frames(self) -> int:
         """How many frames lie within 40 dB of the loudest."""
-        return int(self.counts[self._loud()].sum())
+        return int(self._counts[self._loud()].sum())
 
-    def loud_spectrum(self) -> Floats:
-        """Return the mean power spectrum of the loud frames, ``[bins]``."""
+    def loud_level_db(self) -> Floats:
+        """Mean band levels of the loud frames in dB, ``[bands]``."""
         loud = self._loud()
-        return np.asarray(self.sums[loud].sum(axis=0) / max(1, self.counts[loud].sum()))
+        mean = self._sums[loud].sum(axis=0) / max(1, self._counts[loud].sum())
+        return np.asarray(10 / COMPRESSION * np.log10(mean + 1e-30))
 
 
 def estimate_cutoff(samples: ArrayLike, sample_rate: int) -> CutoffEstimate:
@@ -186,105 +208,133 @@ def estimate_cutoff(samples: ArrayLike, sample_rate: int) -> CutoffEstimate:
     """
     estimator = CutoffEstimator(sample_rate)
     block = np.atleast_2d(np.asarray(samples))
-    step = max(1, 8 * BATCH_FRAMES * estimator._hop_samples)
-    for start in range(0, block.shape[-1], step):
-        estimator.push(block[..., start : start + step])
+    for start in range(0, block.shape[-1], 10 * sample_rate):
+        estimator.push(block[..., start : start + 10 * sample_rate])
     return estimator.estimate()
 
 
-def decide(spectrum: Floats, sample_rate: int) -> CutoffEstimate:
-    """Score every hypothesis against a mean power spectrum ``[bins]`` and sum up."""
+def decide(level_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEstimate:
+    """Score every hypothesis against mean band levels and sum the posterior up to an answer."""
     nyquist_hz = sample_rate / 2
+    if nyquist_hz < 2 * LOWEST_CUTOFF_HZ:
+        return UNSURE
     hypotheses = build_hypotheses(sample_rate)
-    if hypotheses is None:
-        return CutoffEstimate("unsure", None, 0.0)
-    level_db = band_levels(spectrum, sample_rate, hypotheses.bands_hz)
-    log_posterior = hypotheses.log_likelihood(level_db) / TEMPERATURE + hypotheses.log_prior
-    posterior = np.exp(log_posterior - log_posterior.max())
-    posterior /= posterior.sum()
+    posterior, misfit = hypotheses.posterior(level_db)
+    audible = audible_bands(level_db, frame_samples)
+    audible_hz = hypotheses.bands_hz[np.flatnonzero(audible)[-1]]
+    if misfit > WORST_FIT or audible[hypotheses.bands_hz <= audible_hz].mean() < 0.5:
+        return UNSURE  # no natural sound: a tone, a few partials
     full = hypotheses.cutoffs_hz >= FULL_BAND_RATIO * nyquist_hz
-    if posterior[full].sum() > SURE:
-        return CutoffEstimate("full band", nyquist_hz, float(posterior[full].sum()))
-    cumulative = np.cumsum(posterior)
-    cutoff_hz = float(hypotheses.cutoffs_hz[np.searchsorted(cumulative, LOW_QUANTILE)])
-    near = np.abs(np.log2(hypotheses.cutoffs_hz / cutoff_hz)) < NEAR_OCTAVES
-    confidence = float(posterior[near & ~full].sum())
-    if confidence < SURE:
+    full_probability = float(posterior[full].sum())
+    if full_probability > SURE:
+        if audible_hz < 0.9 * nyquist_hz:  # the sound itself ends: no edge to be found
+            return UNSURE
+        return CutoffEstimate("full band", nyquist_hz, full_probability)
+    usual, lowest = np.searchsorted(np.cumsum(posterior), [USUAL_QUANTILE, RISK_QUANTILE])
+    cutoff_hz = min(hypotheses.cutoffs_hz[usual], TOO_HIGH * hypotheses.cutoffs_hz[lowest])
+    ratio = hypotheses.cutoffs_hz / cutoff_hz
+    confidence = float(posterior[(ratio > NEAR[0]) & (ratio < NEAR[1]) & ~full].sum())
+    if confidence < SURE or cutoff_hz > 1.1 * audible_hz:
         return CutoffEstimate("unsure", None, confidence)
-    return CutoffEstimate("band-limited", cutoff_hz, confidence)
+    return CutoffEstimate("band-limited", float(cutoff_hz), confidence)
 
 
-def band_levels(spectrum: Floats, sample_rate: int, bands_hz: Floats) -> Floats:
-    """Mean level in dB around each band centre, kept within 100 dB of the strongest band."""
-    bin_hz = sample_rate / (2 * (len(spectrum) - 1))
-    edges_hz = (np.arange(len(spectrum) + 1) - 0.5) * bin_hz
-    running = np.concatenate([[0.0], np.cumsum(spectrum)])
+def audible_bands(level_db: Floats, frame_samples: int) -> NDArray[np.bool_]:
+    """Tell which bands hold more than 16-bit dither and lie not too far under the strongest."""
+    # Dither spreads evenly over the bins of a frame; 6 / samples is the Hann window's share.
+    dither_db = DITHER_DBFS + 10 * np.log10(6 / frame_samples)
+    nearest, farthest = level_db.max() - np.array(AUDIBLE_RANGE_DB)
+    return np.asarray(level_db >= np.clip(dither_db + 6, farthest, nearest))
+
+
+def band_centres(sample_rate: int) -> Floats:
+    """Centres in Hz of the 1/24-octave bands, the last of which ends on the Nyquist frequency."""
+    count = max(1, int(BANDS_PER_OCTAVE * np.log2(sample_rate / 2 / LOWEST_BAND_HZ)))
+    return np.asarray(sample_rate / 2 * 2 ** (-(np.arange(count, 0, -1) - 0.5) / BANDS_PER_OCTAVE))
+
+
+@lru_cache(maxsize=8)
+def band_weights(frame_samples: int, sample_rate: int) -> NDArray[np.float32]:
+    """Weights ``[bins, bands]`` that turn a power spectrum into mean power per bin of each band."""
+    bin_hz = sample_rate / frame_samples
     half = 2 ** (0.5 / BANDS_PER_OCTAVE)
-    low_hz, high_hz = bands_hz / half, np.minimum(bands_hz * half, sample_rate / 2)
-    power = np.interp(high_hz, edges_hz, running) - np.interp(low_hz, edges_hz, running)
-    power = np.maximum(power * bin_hz / (high_hz - low_hz), 0.0)
-    floor = power.max() * 10 ** (-DYNAMIC_RANGE_DB / 10) + 1e-30
-    return np.asarray(10 * np.log10(np.maximum(power, floor)))
+    centres_hz = band_centres(sample_rate)
+    low_hz, high_hz = centres_hz / half, centres_hz * half
+    bins_hz = np.arange(frame_samples // 2 + 1)[:, None] * bin_hz
+    overlap_hz = np.minimum(bins_hz + bin_hz / 2, high_hz) - np.maximum(
+        bins_hz - bin_hz / 2, low_hz
+    )
+    return np.asarray(np.maximum(overlap_hz, 0) / (high_hz - low_hz), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Hypotheses:
     """All the low-pass curves for one rate, and what scoring them needs, computed once."""
 
-    bands_hz: Floats
+    bands_hz: Floats  # [bands]
     cutoffs_hz: Floats  # [hypotheses], ascending; the last is "nothing was filtered"
-    mean_db: Floats  # [bands]
-    curves_db: Floats  # [hypotheses, bands]
-    precision: Floats  # [bands, bands]
-    curve_energy: Floats  # [hypotheses]: curve' precision curve
     log_prior: Floats  # [hypotheses]
+    natural_db: Floats  # [bands]: the mean natural spectrum, up to an offset
+    precision: Floats  # [bands, bands]: inverse covariance of natural spectra
+    curves_db: NDArray[np.float32]  # [hypotheses, bands]
+    curve_energy: Floats  # [hypotheses]: curve' precision curve
 
-    def log_likelihood(self, level_db: Floats) -> Floats:
-        """How natural ``level_db`` minus each curve looks, up to a constant, ``[hypotheses]``."""
-        rest = level_db - self.mean_db
+    def posterior(self, level_db: Floats) -> tuple[Floats, float]:
+        """Probabilities ``[hypotheses]``, and how badly the best one fits (1 is as expected)."""
+        rest = np.maximum(level_db, level_db.max() - DYNAMIC_RANGE_DB) - self.natural_db
         weighted = self.precision @ rest
-        energy = rest @ weighted - 2 * (self.curves_db @ weighted) + self.curve_energy
-        # Student's t instead of a Gaussian: how lively a spectrum is differs between recordings.
-        freedom = 8.0
-        return np.asarray(-0.5 * (freedom + len(rest)) * np.log1p(np.maximum(energy, 0) / freedom))
+        agreement = self.curves_db @ weighted.astype(np.float32)
+        energy = rest @ weighted - 2 * agreement + self.curve_energy
+        energy = np.maximum(energy, 0)
+        log_likelihood = -0.5 * (FREEDOM + len(rest)) * np.log1p(energy / FREEDOM)
+        log_posterior = log_likelihood / TEMPERATURE + self.log_prior
+        posterior = np.exp(log_posterior - log_posterior.max())
+        return posterior / posterior.sum(), float(energy.min() / len(rest))
 
 
 @lru_cache(maxsize=8)
-def build_hypotheses(sample_rate: int) -> Hypotheses | None:
-    """Lay out bands, curves and covariance for a rate; None if it holds too few bands."""
+def build_hypotheses(sample_rate: int) -> Hypotheses:
+    """Lay out the curves and the covariance of natural spectra for one rate."""
+    bands_hz = band_centres(sample_rate)
     nyquist_hz = sample_rate / 2
-    count = int(np.floor(BANDS_PER_OCTAVE * np.log2(nyquist_hz / LOWEST_BAND_HZ)))
-    if count < BANDS_PER_OCTAVE:
-        return None
-    # Counted down from the Nyquist frequency, so that the last band ends on it.
-    bands_hz = nyquist_hz * 2 ** (-(np.arange(count, 0, -1) - 0.5) / BANDS_PER_OCTAVE)
-    steps = int(CUTOFFS_PER_OCTAVE * np.log2(nyquist_hz / LOWEST_CUTOFF_HZ))
-    cutoffs_hz = nyquist_hz * 2 ** (-np.arange(steps, 0, -1) / CUTOFFS_PER_OCTAVE)
-    grid_hz, grid_order, grid_depth = (
-        axis.ravel() for axis in np.meshgrid(cutoffs_hz, ORDERS, DEPTHS_DB, indexing="ij")
-    )
-    ratio = (bands_hz / grid_hz[:, None]) ** (2 * grid_order[:, None])
-    curves_db = 10 * np.log10(1 / (1 + ratio) + 10 ** (-grid_depth[:, None] / 10))
-    curves_db = np.vstack([curves_db, np.zeros_like(bands_hz)])
-
-    octaves = np.log2(bands_hz / 1000.0)
-    apart = np.abs(octaves[:, None] - octaves)
-    covariance = (
-        40.0**2
-        + SLOPE_SD**2 * octaves[:, None] * octaves
-        + WANDER_VARIANCE * np.exp(-apart / WANDER_OCTAVES)
-        + RIPPLE_VARIANCE * np.exp(-apart / RIPPLE_OCTAVES)
-        + NUGGET_VARIANCE * np.eye(count)
-    )
+    steps = int(BANDS_PER_OCTAVE * np.log2(nyquist_hz / LOWEST_CUTOFF_HZ))
+    cutoffs_hz = nyquist_hz * 2 ** (-np.arange(steps, 0, -1) / BANDS_PER_OCTAVE)
+    # Cutoffs lie on the same grid as bands: every curve is a piece of one that is slid along it.
+    slide = np.arange(len(bands_hz) + steps) - len(bands_hz) + 0.5
+    order, depth_db = (a.reshape(-1, 1) for a in np.meshgrid(ORDERS, DEPTHS_DB))
+    passed = 1 / (1 + 2 ** np.minimum(2 * order * slide / BANDS_PER_OCTAVE, 200))
+    master_db = (10 * np.log10(passed + 10 ** (-depth_db / 10))).astype(np.float32)
+    pieces = np.lib.stride_tricks.sliding_window_view(master_db, len(bands_hz), axis=1)
+    pieces = pieces[:, steps:0:-1].transpose(1, 0, 2).reshape(-1, len(bands_hz))
+    curves_db = np.vstack([pieces, np.zeros((1, len(bands_hz)), np.float32)])
+    natural_db, covariance = natural_spectrum(bands_hz)
     precision = np.linalg.inv(covariance)
-    prior = np.full(len(curves_db), (1 - FULL_BAND_PRIOR) / max(1, len(grid_hz)))
+    weighted = curves_db @ precision.astype(np.float32)
+    prior = np.full(len(curves_db), (1 - FULL_BAND_PRIOR) / len(pieces))
     prior[-1] = FULL_BAND_PRIOR
     return Hypotheses(
         bands_hz=bands_hz,
-        cutoffs_hz=np.append(grid_hz, nyquist_hz),
-        mean_db=SLOPE_DB_PER_OCTAVE * octaves,
-        curves_db=curves_db,
-        precision=precision,
-        curve_energy=np.einsum("ij,ij->i", curves_db @ precision, curves_db),
+        cutoffs_hz=np.append(np.repeat(cutoffs_hz, len(master_db)), nyquist_hz),
         log_prior=np.log(prior),
+        natural_db=natural_db,
+        precision=np.asarray(precision, dtype=np.float64),
+        curves_db=curves_db,
+        curve_energy=np.einsum("ij,ij->i", weighted, curves_db, dtype=np.float64),
     )
+
+
+def natural_spectrum(bands_hz: Floats) -> tuple[Floats, Floats]:
+    """Mean ``[bands]`` and covariance ``[bands, bands]`` of unfiltered long-term spectra in dB."""
+    octaves = np.log2(bands_hz / 1000)
+    top = np.maximum(octaves - np.log2(KNEE_HZ / 1000), 0)
+    mean_db = SLOPE_DB_PER_OCTAVE * octaves + (TOP_SLOPE_DB_PER_OCTAVE - SLOPE_DB_PER_OCTAVE) * top
+    apart = np.abs(octaves[:, None] - octaves)
+    covariance = (
+        OFFSET_SD**2
+        + SLOPE_SD**2 * np.outer(octaves, octaves)
+        + TOP_SLOPE_SD**2 * np.outer(top, top)
+        + WANDER_VARIANCE * np.exp(-apart / WANDER_OCTAVES)
+        + RIPPLE_VARIANCE * np.exp(-apart / RIPPLE_OCTAVES)
+        + NUGGET_VARIANCE * np.eye(len(octaves))
+    )
+    return np.asarray(mean_db), np.asarray(covariance)
