@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -177,7 +178,8 @@ class SampleStore:
                 " folder with --cache"
             ) from error
         finally:
-            (folder / f"{SAMPLES}.part").unlink(missing_ok=True)
+            with suppress(OSError):
+                (folder / f"{SAMPLES}.part").unlink()
         return cls(folder)
 
 

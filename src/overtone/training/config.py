@@ -13,7 +13,7 @@ from overtone.data.corpora import Corpus
 from overtone.data.crops import DegradeConfig
 from overtone.errors import ConfigError
 from overtone.models.extender import ExtenderConfig
-from overtone.training.losses import LossConfig
+from overtone.training.losses import BAND_WINDOW, LossConfig
 
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -81,10 +81,12 @@ class TrainingConfig(BaseModel):
                 )
         # What overlap-add completes, all but a window at either end, is what the loss sees.
         hop, longest = self.model.hop_samples, max(self.loss.windows)
+        if self.loss.band_power:
+            longest = max(longest, BAND_WINDOW)
         needed = -(-longest // hop) + self.model.window_samples // hop - 1
         if self.optimiser.crop_frames < needed:
             raise ValueError(
-                f"optimiser.crop_frames must be at least {needed} for loss.windows of {longest},"
+                f"optimiser.crop_frames must be at least {needed} for loss windows of {longest},"
                 f" not {self.optimiser.crop_frames}"
             )
         return self

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
 
+# Window of the loss on band power, in samples.
+BAND_WINDOW = 2048
+
 
 class LossConfig(BaseModel):
     """Weights of the losses."""
@@ -126,7 +129,7 @@ def band_power_distance(
     cutoff_hz: Tensor,
     bandwidth_hz: Tensor,
     config: LossConfig,
-    window: int = 2048,
+    window: int = BAND_WINDOW,
 ) -> Tensor:
     """Mean absolute difference of log10 power, band by band above the cutoff; a scalar."""
     bins = window // 2 + 1

@@ -1,0 +1,197 @@
+"""Training examples: drawn from the step alone, degraded above the cutoff and nowhere below."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+from pydantic import ValidationError
+
+from overtone.data.corpora import Corpus, SampleStore
+from overtone.data.crops import CropSampler, DegradeConfig
+from overtone.errors import ConfigError
+
+RATE = 48000
+CROP = 12000
+BANDWIDTHS_HZ = (24000.0, 7000.0)
+
+
+@pytest.fixture(scope="module")
+def corpora():
+    return [
+        Corpus(name="wide", path="wide", bandwidth_hz=BANDWIDTHS_HZ[0], licence="CC0"),
+        Corpus(name="narrow", path="narrow", bandwidth_hz=BANDWIDTHS_HZ[1], weight=3, licence="-"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def store(corpora, tmp_path_factory):
+    """Noise of two seconds and of a quarter: shorter than a crop, and hardly ever drawn."""
+    rng = np.random.default_rng(1)
+    root = tmp_path_factory.mktemp("crops")
+    for corpus in corpora:
+        (root / corpus.path).mkdir()
+        for name, seconds in (("a", 2.0), ("b", 0.2), ("c", 1.0)):
+            noise = 0.1 * rng.standard_normal(round(seconds * RATE))
+            soundfile.write(root / corpus.path / f"{name}.wav", noise, RATE)
+    return SampleStore.build(root / "cache", corpora, root, RATE)
+
+
+@pytest.fixture
+def sampler(store, corpora):
+    def make(seed=7, degrade=None, **settings):
+        return CropSampler(
+            store,
+            corpora,
+            degrade or DegradeConfig(**settings),
+            sample_rate=RATE,
+            crop_samples=CROP,
+            seed=seed,
+        )
+
+    return make
+
+
+def arrays(batch):
+    return batch.clean, batch.low, batch.cutoff_hz, batch.bandwidth_hz
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(arrays(one), arrays(other), strict=True))
+
+
+def power(samples):
+    """Power spectra ``[batch, bins]``; a window keeps the crop's ends from smearing."""
+    return np.abs(np.fft.rfft(samples * np.hanning(CROP))) ** 2
+
+
+def fills_its_crop(clean):
+    """Which crops are not of the short file, and so do not end in silence."""
+    return np.abs(clean[:, -1000:]).max(axis=1) > 1e-3 * np.abs(clean).max(axis=1)
+
+
+FREQUENCIES_HZ = np.fft.rfftfreq(CROP, 1 / RATE)
+
+
+def test_shapes_and_types(sampler):
+    batch = sampler().batch(0, 5)
+    assert batch.clean.shape == batch.low.shape == (5, CROP)
+    assert batch.cutoff_hz.shape == batch.bandwidth_hz.shape == (5,)
+    assert {array.dtype for array in arrays(batch)} == {np.dtype(np.float32)}
+
+
+def test_a_step_gives_the_same_batch_whatever_came_before(sampler):
+    one, other = sampler(), sampler()
+    wanted = one.batch(5, 4)
+    for step in (2, 9, 4):
+        other.batch(step, 3)
+    assert same(other.batch(5, 4), wanted)
+    assert same(one.batch(5, 4), wanted)
+
+
+def test_steps_and_seeds_differ(sampler):
+    batches = [sampler().batch(step, 4) for step in range(4)] + [sampler(seed=8).batch(0, 4)]
+    for one, other in pairwise(batches):
+        assert not np.array_equal(one.clean, other.clean)
+        assert not np.array_equal(one.cutoff_hz, other.cutoff_hz)
+    assert len(np.unique(np.concatenate([batch.cutoff_hz for batch in batches]))) == 20
+
+
+def test_corpora_are_drawn_by_their_weights_and_bring_their_bandwidths(sampler):
+    bandwidths = sampler().batch(0, 400).bandwidth_hz
+    assert set(bandwidths) == set(BANDWIDTHS_HZ)
+    # 3 to 1, with 3 standard deviations of a binomial of 400 either way.
+    assert 0.68 < np.mean(bandwidths == 7000) < 0.82
+
+
+def test_no_bandwidth_exceeds_the_nyquist_frequency(store, corpora):
+    wide = [corpora[0].model_copy(update={"bandwidth_hz": 48000.0}), corpora[1]]
+    sampler = CropSampler(store, wide, DegradeConfig(), sample_rate=RATE, crop_samples=CROP, seed=0)
+    assert sampler.batch(0, 50).bandwidth_hz.max() == RATE / 2
+
+
+def test_cutoffs_stay_in_range_and_leave_something_to_predict(sampler):
+    config = DegradeConfig(cutoff_jitter=0)
+    batch = sampler(degrade=config).batch(3, 400)
+    assert batch.cutoff_hz.min() >= config.min_cutoff_hz
+    assert batch.cutoff_hz.max() <= config.max_cutoff_hz
+    # Edges at -6 dB lie at most 1.4 times as high as the nominal ones (Bessel's).
+    top = np.minimum(config.max_cutoff_hz, 1.4 * 0.75 * batch.bandwidth_hz)
+    assert (batch.cutoff_hz <= top + 1).all()
+    assert np.median(batch.cutoff_hz / batch.bandwidth_hz) < 0.75
+
+
+def test_the_cutoff_that_is_told_errs_by_the_jitter_alone(sampler):
+    told = sampler(cutoff_jitter=0.1).batch(3, 200).cutoff_hz
+    true = sampler(cutoff_jitter=0.0).batch(3, 200).cutoff_hz
+    free = (told > 1000) & (told < 14000) & (true > 1000) & (true < 14000)
+    error = told[free] / true[free] - 1
+    assert 0.05 < np.abs(error).max() <= 0.1001
+
+
+def test_low_is_clean_below_the_cutoff_and_empty_far_above(sampler):
+    batch = sampler(cutoff_jitter=0.0).batch(1, 60)
+    clean, low, difference = (power(x) for x in (batch.clean, batch.low, batch.clean - batch.low))
+    for item, cutoff_hz in enumerate(batch.cutoff_hz):
+        relative = FREQUENCIES_HZ / cutoff_hz
+        kept = relative < 0.25
+        assert difference[item, kept].sum() < 0.01 * clean[item, kept].sum()
+        gone = relative > 3
+        if gone.any():
+            assert low[item, gone].sum() < 1e-3 * clean[item, gone].sum()
+
+
+def test_levels_span_the_range_and_no_more(sampler):
+    quiet = {"tilt_db": 0.0, "noise_share": 0.0}
+    batch = sampler(min_gain_db=-20.0, max_gain_db=-20.0, level_rms=0.5, **quiet).batch(0, 20)
+    level = np.sqrt(np.mean(batch.clean[fills_its_crop(batch.clean)] ** 2, axis=1))
+    assert np.allclose(level, 0.05, rtol=0.05)
+
+
+def test_noise_lies_under_clean_and_low_alike(sampler):
+    noisy = {"noise_share": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "tilt_db": 0.0}
+    with_noise = sampler(**noisy).batch(0, 8)
+    without = sampler(**noisy | {"noise_share": 0.0}).batch(0, 8)
+    # The draws before the noise are the same, so what is left is the noise.
+    noise = with_noise.clean - without.clean
+    level_db = 20 * np.log10(noise.std(axis=1) / without.clean.std(axis=1))
+    # Against the active level, which is a little over the mean one.
+    assert np.allclose(level_db[fills_its_crop(without.clean)], -30, atol=0.5)
+
+
+def test_files_are_drawn_by_their_length(sampler):
+    clean = sampler(noise_share=0.0, tilt_db=0.0).batch(0, 300).clean
+    assert 0.03 < 1 - fills_its_crop(clean).mean() < 0.17  # 0.2 s of 2.2 s: the rest is held out
+
+
+def test_crops_come_from_all_over_a_file(sampler):
+    clean = sampler(noise_share=0.0, tilt_db=0.0).batch(0, 30).clean
+    shapes = np.round(clean[:, 4000:4020] / clean.std(axis=1, keepdims=True), 3)
+    assert len(np.unique(shapes, axis=0)) == 30
+
+
+def test_a_corpus_without_usable_training_files_is_named(store, corpora):
+    class Emptied:
+        def select(self, number, split):
+            return [] if number == 1 else store.select(number, split)
+
+    with pytest.raises(ConfigError, match=r"'narrow': none of its train recordings"):
+        CropSampler(
+            Emptied(), corpora, DegradeConfig(), sample_rate=RATE, crop_samples=CROP, seed=0
+        )
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"min_cutoff_hz": 15000.0}, "min_cutoff_hz must be at most max_cutoff_hz"),
+        ({"min_gain_db": 20.0}, "min_gain_db"),
+        ({"min_noise_db": 0.0}, "min_noise_db"),
+        ({"common_share": 1.5}, "common_share"),
+        ({"level_rms": 0.0}, "level_rms"),
+        ({"noise": 1.0}, "noise"),
+    ],
+)
+def test_impossible_ranges_are_refused(setting, named):
+    with pytest.raises(ValidationError, match=named):
+        DegradeConfig(**setting)
