@@ -154,6 +154,8 @@ class CutoffEstimator:
         """Add a block's frames: band powers, averaged over channels; a full-scale sine has 1."""
         if block.shape[1] < self._frame_samples:
             return
+        # A copy: numpy adds strided data in another order, and the last digits would differ.
+        block = block.copy()
         frames = np.lib.stride_tricks.sliding_window_view(block, self._frame_samples, axis=1)
         frames = frames[:, :: self._hop_samples]
         spectra = np.fft.rfft((frames - frames.mean(axis=2, keepdims=True)) * self._window)
