@@ -1,0 +1,198 @@
+"""The form in which a spectral extender runs: the same function, rearranged and rounded for speed.
+
+:class:`DeployedExtender` computes what :class:`~overtone.models.extender.SpectralExtender` does,
+but lays it out as onnxruntime likes it. On one core of a Zen 4 server, in microseconds a frame:
+165 as trained, 105 rearranged, 60 with 8-bit products. What was slow, and what it became:
+
+- real and imaginary parts side by side, which makes inner loops of length 2: two planes;
+- a depthwise convolution spelled as 14 additions and products: one grouped convolution;
+- the scale of each block: part of the weights before it.
+
+:func:`quantise` then turns the matrix products into 8-bit ones. Weights have one scale a column;
+activations one scale a *row*, found as they come, so that a frame's numbers never depend on the
+other frames of its chunk, and chunking cannot change the result.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from overtone.models.extender import (
+    POWER_FLOOR,
+    SILENCE_POWER,
+    VISIBLE_END,
+    ConvNeXtBlock,
+    ExtenderState,
+    SpectralExtender,
+)
+
+# Smaller products stay as they are.
+SMALLEST_PRODUCT = 4096
+# Products of 8-bit activations and 7-bit weights cannot overflow the 16 bits in which CPUs
+# without VNNI instructions add them in pairs.
+WEIGHT_STEPS, ACTIVATION_STEPS = 64, 127
+ZERO_POINT = 128
+
+
+class DeployedExtender(nn.Module):
+    """The same function as ``model``; inputs and outputs as in ``SpectralExtender.forward``."""
+
+    def __init__(self, model: SpectralExtender) -> None:
+        super().__init__()
+        self.model, self.config = model, model.config
+        # Not a module list: the model holds them already.
+        self.blocks = cast(tuple[ConvNeXtBlock, ...], tuple(model.blocks))
+        phase, bias = model.phase.weight.detach(), model.phase.bias.detach()
+        self.real, self.imaginary = nn.Parameter(phase[0::2]), nn.Parameter(phase[1::2])
+        self.real_bias, self.imaginary_bias = nn.Parameter(bias[0::2]), nn.Parameter(bias[1::2])
+        self.taps = nn.ParameterList(
+            nn.Parameter(block.depthwise.detach().t().contiguous()[:, None, :, None])
+            for block in self.blocks
+        )
+        self.contract = nn.ParameterList(
+            nn.Parameter(block.contract.weight.detach() * block.scale.detach()[:, None])
+            for block in self.blocks
+        )
+        self.contract_bias = nn.ParameterList(
+            nn.Parameter(block.contract.bias.detach() * block.scale.detach())
+            for block in self.blocks
+        )
+
+    def initial_state(self, batch: int = 1) -> ExtenderState:
+        """As in the model."""
+        return self.model.initial_state(batch)
+
+    def forward(
+        self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor, delay: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As in the model."""
+        model, frames = self.model, spectrum.shape[1]
+        line = torch.cat([delay, spectrum], dim=1)
+        # Strided slices of the flat line, because onnxruntime gathers single columns slowly.
+        flat = line.flatten(2)
+        seen = flat[:, self.config.lookahead_frames :, : 2 * self.config.visible_bins]
+        x = self._embed(seen[..., 0::2], seen[..., 1::2], cutoff_hz)
+        contexts = []
+        for index in range(len(self.blocks)):
+            padded = torch.cat([context[index], x], dim=1)
+            contexts.append(padded[:, frames:])
+            x = x + self._block(index, padded)
+        x = model.norm(x)
+
+        late = flat[:, :frames]
+        late_re, late_im = late[..., 0::2], late[..., 1::2]
+        weight = model.crossover(cutoff_hz)[:, None]
+        power = ((late_re.square() + late_im.square()) * (1 - weight)).sum(-1, keepdim=True)
+        sounding = (power > SILENCE_POWER).to(x.dtype)
+        re = F.linear(x, self.real, self.real_bias)
+        im = F.linear(x, self.imaginary, self.imaginary_bias)
+        magnitude = model.log_magnitude(x).clamp(-13.0, 6.0).exp() * sounding
+        magnitude = magnitude / (re * re + im * im + 1e-6).sqrt()
+        planes = [weight * (magnitude * re - late_re), weight * (magnitude * im - late_im)]
+        residual = torch.stack(planes, dim=2).transpose(2, 3)
+        return residual, torch.stack(contexts), line[:, frames:]
+
+    def _embed(self, re: Tensor, im: Tensor, cutoff_hz: Tensor) -> Tensor:
+        """What :meth:`SpectralExtender.features` says, of planes ``[batch, frames, visible]``."""
+        model = self.model
+        edge_hz = VISIBLE_END * cutoff_hz[:, None]
+        frequencies_hz: Tensor = model.frequencies_hz
+        mask = (frequencies_hz[: re.shape[-1]] <= edge_hz).to(re.dtype)[:, None]
+        re, im = re * mask, im * mask
+        log_power = ((re * re + im * im) * 1e6 + POWER_FLOOR * 1e6).log()
+        compression = (0.35 * math.log(1e6) - 0.35 * log_power).exp()
+        features = [log_power * (mask / (3 * math.log(10))), re * compression, im * compression]
+        x: Tensor = model.embed(torch.cat(features, dim=-1)) + model.embed_mask(mask)
+        embedded: Tensor = model.embed_norm(x)
+        return embedded
+
+    def _block(self, index: int, padded: Tensor) -> Tensor:
+        block = self.blocks[index]
+        image = padded.transpose(1, 2).unsqueeze(-1)
+        y = F.conv2d(image, self.taps[index], block.depthwise_bias, groups=image.shape[1])
+        y = block.expand(block.norm(y.squeeze(-1).transpose(1, 2)))
+        y = F.gelu(y, approximate="tanh")
+        return F.linear(y, self.contract[index], self.contract_bias[index])
+
+
+def quantise(graph: onnx.GraphProto) -> int:
+    """Make the graph's large matrix products 8-bit ones, in place; return how many there were."""
+    weights = {weight.name: weight for weight in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    constants = {
+        "q_last": np.array([-1]),
+        "q_first": np.array([0]),
+        "q_step": np.float32(1 / ACTIVATION_STEPS),
+        "q_tiny": np.float32(1e-12),
+        "q_zero": np.uint8(ZERO_POINT),
+        "q_one": np.float32(1),
+    }
+    rounded: set[str] = set()
+    products = 0
+    for node in graph.node:
+        weight = weights.get(node.input[1]) if node.op_type == "MatMul" else None
+        if weight is None or np.prod(weight.dims) < SMALLEST_PRODUCT:
+            nodes.append(node)
+            continue
+        source, target = node.input[0], node.output[0]
+        if source not in rounded:  # the heads share what they read
+            rounded.add(source)
+            constants[f"{source}_2d"] = np.array([-1, weight.dims[0]])
+            nodes += _round_rows(source)
+        matrix = numpy_helper.to_array(weight)
+        scale = np.maximum(np.abs(matrix).max(0), 1e-12) / WEIGHT_STEPS
+        integers = np.round(matrix / scale).astype(np.int8)
+        weight.CopyFrom(numpy_helper.from_array(integers, weight.name))
+        constants[f"{target}_scale"] = scale.astype(np.float32)
+        constants[f"{target}_zeros"] = np.zeros(len(scale), np.int8)
+        constants[f"{target}_width"] = np.array([len(scale)])
+        nodes += _multiply(source, weight.name, target)
+        products += 1
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value), name)
+        for name, value in constants.items()
+        if name in used
+    )
+    return products
+
+
+def _round_rows(x: str) -> list[onnx.NodeProto]:
+    """Nodes that turn ``x [..., k]`` into rows of 8-bit numbers ``x_u8`` and their ``x_scale``."""
+    make = helper.make_node
+    return [
+        make("Reshape", [x, f"{x}_2d"], [f"{x}_rows"]),
+        make("Abs", [f"{x}_rows"], [f"{x}_abs"]),
+        make("ReduceMax", [f"{x}_abs", "q_last"], [f"{x}_peak"], keepdims=0),
+        make("Mul", [f"{x}_peak", "q_step"], [f"{x}_raw_scale"]),
+        make("Max", [f"{x}_raw_scale", "q_tiny"], [f"{x}_scale"]),
+        make("Shape", [f"{x}_scale"], [f"{x}_count"]),
+        make("Expand", ["q_zero", f"{x}_count"], [f"{x}_zero"]),
+        make("QuantizeLinear", [f"{x}_rows", f"{x}_scale", f"{x}_zero"], [f"{x}_u8"], axis=0),
+        make("Unsqueeze", [f"{x}_scale", "q_last"], [f"{x}_column"]),
+        make("Shape", [x], [f"{x}_shape"]),
+        make("Slice", [f"{x}_shape", "q_first", "q_last"], [f"{x}_lead"]),
+    ]
+
+
+def _multiply(x: str, weight: str, y: str) -> list[onnx.NodeProto]:
+    """Nodes that give ``y [..., n]``, the product of rounded rows and weights."""
+    make = helper.make_node
+    operands = [f"{x}_u8", weight, "q_one", f"{y}_scale", "q_zero", f"{y}_zeros"]
+    return [
+        # onnxruntime's own operator: the integer product and its scaling in one pass.
+        make("MatMulIntegerToFloat", operands, [f"{y}_units"], domain="com.microsoft"),
+        make("Mul", [f"{y}_units", f"{x}_column"], [f"{y}_rows"]),
+        make("Concat", [f"{x}_lead", f"{y}_width"], [f"{y}_shape"], axis=0),
+        make("Reshape", [f"{y}_rows", f"{y}_shape"], [y]),
+    ]
