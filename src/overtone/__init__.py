@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Enhancer", "__version__", "enhance", "list_models", "load_model"]
+__all__ = ["Enhancer", "StreamEnhancer", "__version__", "enhance", "list_models", "load_model"]
 
 if TYPE_CHECKING:
-    from overtone.inference import Enhancer, enhance, list_models, load_model
+    from overtone.inference import Enhancer, StreamEnhancer, enhance, list_models, load_model
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Enhancing arrays, files and folders with a model, on onnxruntime and numpy alone."""
 
 from overtone.inference.enhancer import Enhancer, FileReport, enhance
+from overtone.inference.live import StreamEnhancer
 from overtone.inference.model import Model, ModelInfo, list_models, load_model
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "FileReport",
     "Model",
     "ModelInfo",
+    "StreamEnhancer",
     "enhance",
     "list_models",
     "load_model",

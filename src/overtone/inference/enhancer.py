@@ -126,7 +126,7 @@ class Enhancer:
         Raises:
             InvalidInputError: the shape, a value, a rate or the cutoff cannot be used.
         """
-        channels = _as_channels(samples)
+        channels = as_channels(samples)
         check_rates(sample_rate, output_rate)
         plan = self.plan(
             _slices(channels, sample_rate),
@@ -134,9 +134,7 @@ class Enhancer:
             output_rate=output_rate,
             cutoff_hz=cutoff_hz,
         )
-        blocks = list(
-            self._stream(_slices(channels, sample_rate), sample_rate, len(channels), plan)
-        )
+        blocks = list(self._run(_slices(channels, sample_rate), sample_rate, len(channels), plan))
         out = np.concatenate([np.zeros((len(channels), 0), np.float32), *blocks], axis=1)
         return (out[0] if np.ndim(samples) == 1 else out), plan.output_rate
 
@@ -189,7 +187,7 @@ class Enhancer:
                 like=_room_for_the_top(info),
                 overwrite=overwrite,
             ) as writer:
-                for out in self._stream(counted(), rate, channels, plan):
+                for out in self._run(counted(), rate, channels, plan):
                     writer.write(out)
         return FileReport(
             source=str(source),
@@ -263,21 +261,20 @@ class Enhancer:
             return None, f"ends at {from_hz:.0f} Hz, too low for this model"
         return from_hz, ""
 
-    def _stream(
+    def stream(
+        self, sample_rate: int, channels: int, plan: Plan
+    ) -> EnhanceStream | StreamResampler:
+        """Start the stream that does what ``plan`` says, block by block."""
+        if plan.extend_from_hz is None:
+            return StreamResampler(sample_rate, plan.output_rate, channels)
+        return EnhanceStream(
+            self.model, sample_rate, plan.output_rate, channels, plan.extend_from_hz, plan.gain
+        )
+
+    def _run(
         self, blocks: Iterable[FloatArray], sample_rate: int, channels: int, plan: Plan
     ) -> Iterator[FloatArray]:
-        stream: EnhanceStream | StreamResampler
-        if plan.extend_from_hz is None:
-            stream = StreamResampler(sample_rate, plan.output_rate, channels)
-        else:
-            stream = EnhanceStream(
-                self.model,
-                sample_rate,
-                plan.output_rate,
-                channels,
-                plan.extend_from_hz,
-                plan.gain,
-            )
+        stream = self.stream(sample_rate, channels, plan)
         for block in blocks:
             yield stream.push(block)
         yield stream.flush()
@@ -316,7 +313,7 @@ def _room_for_the_top(info: AudioInfo) -> AudioInfo:
     return replace(info, subtype="PCM_16") if info.subtype in ("PCM_U8", "PCM_S8") else info
 
 
-def _as_channels(samples: ArrayLike) -> FloatArray:
+def as_channels(samples: ArrayLike) -> FloatArray:
     """``[channels, samples]`` float32 with full scale 1."""
     array = np.asarray(samples)
     if array.ndim not in (1, 2):

@@ -132,7 +132,7 @@ class EnhanceStream:
         self._rate_in, self._rate_out = rate_in, rate_out
         self._keeps_rate = rate_in == rate_out
         # See the module's text on why zeros are stuffed.
-        self._stuffing = 2 if not self._keeps_rate and rate_in < rate else 1
+        self._stuffing = stuffing(rate_in, rate_out, rate)
         self._up = StreamResampler(self._stuffing * rate_in, rate, channels)
         self._residual = ResidualStream(model, channels, cutoff_hz, gain)
         self._down = StreamResampler(rate, rate_out, channels)
@@ -182,3 +182,8 @@ class EnhanceStream:
     def _count(self, out: FloatArray) -> FloatArray:
         self._given += out.shape[1]
         return out
+
+
+def stuffing(rate_in: int, rate_out: int, model_rate: int) -> int:
+    """How many samples stand for one on the way to the model: 2 where zeros are put between."""
+    return 2 if rate_in != rate_out and rate_in < model_rate else 1

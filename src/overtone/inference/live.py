@@ -1,0 +1,316 @@
+"""Streams that are heard while they last: :class:`StreamEnhancer`.
+
+Offline, a recording is listened to before its first output sample. A live stream cannot wait, so
+here the cutoff and the level are *given*, or *assumed*, or the stream is listened to for a while:
+
+- given: ``cutoff_hz`` and ``level_dbfs``, or the whole plan that ``Enhancer.plan`` made;
+- assumed: a stream of a low rate ends at its Nyquist frequency, and sounds at the level of speech
+  in telephony (ITU-T P.56 active level -26 dBov);
+- listened for: the first ``listen_s`` seconds of sound are held back, both are found in them as
+  offline, and then the output catches up.
+
+With one plan, the output of any pattern of blocks is the offline output.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import lru_cache
+
+import numpy as np
+import soxr
+from numpy.typing import ArrayLike, NDArray
+
+from overtone.audio.cutoff import CutoffEstimate
+from overtone.audio.resample import QUALITY, StreamResampler, resampled_length
+from overtone.errors import InvalidInputError
+from overtone.inference.enhancer import (
+    AUDIBLE_RMS,
+    BLOCK_S,
+    FULL_BAND_HZ,
+    LISTEN_S,
+    Enhancer,
+    Plan,
+    as_channels,
+    check_rates,
+    default_output_rate,
+)
+from overtone.inference.model import ModelInfo
+from overtone.inference.stream import EnhanceStream, Fifo, stuffing
+
+FloatArray = NDArray[np.float32]
+
+SPEECH_LEVEL_DBFS = -26.0
+# A stream that stays silent is not listened to for longer than this many times ``listen_s``.
+LISTEN_LIMIT = 4.0
+# The resamplers' delay is measured over this much sound, in steps of so many samples.
+MEASURED_S = 1.0
+STEP_SAMPLES = 8
+
+
+class StreamEnhancer:
+    """Enhances a stream block by block, with a fixed delay of :attr:`latency_samples`.
+
+    Args:
+        sample_rate: of the input, in Hz, 1 kHz to 384 kHz.
+        channels: of the input and the output.
+        output_rate: in Hz; None chooses as offline.
+        cutoff_hz: where the stream's real band ends; None assumes the Nyquist frequency, unless
+            ``listen_s`` is given.
+        level_dbfs: RMS of what sounds in the stream, pauses aside; None assumes -26 dB.
+        listen_s: hold the first seconds of sound back and find in them what is not given.
+        plan: decides all of that instead; see :meth:`Enhancer.plan`.
+        enhancer: a model that is loaded already; else ``model``, ``device`` and ``threads`` are
+            those of :class:`Enhancer`.
+
+    Raises:
+        InvalidInputError: a value cannot be used, or nothing says where the band ends: the rate is
+            high, and neither ``cutoff_hz`` nor ``listen_s`` nor ``plan`` is given.
+        ModelError: there is no such model, or it cannot be used.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        *,
+        output_rate: int | None = None,
+        cutoff_hz: float | None = None,
+        level_dbfs: float | None = None,
+        listen_s: float = 0.0,
+        plan: Plan | None = None,
+        enhancer: Enhancer | None = None,
+        model: str | os.PathLike[str] = "auto",
+        device: str = "auto",
+        threads: int | None = 1,
+    ) -> None:
+        check_rates(sample_rate, output_rate)
+        _check_stream(sample_rate, channels, cutoff_hz, level_dbfs, listen_s)
+        self.sample_rate, self.channels = sample_rate, channels
+        self.output_rate = output_rate or default_output_rate(sample_rate)
+        if plan is not None and output_rate is not None and plan.output_rate != output_rate:
+            raise InvalidInputError(
+                f"output_rate {output_rate} Hz, but the plan is for {plan.output_rate} Hz"
+            )
+        self._cutoff_hz, self._level_dbfs = cutoff_hz, level_dbfs
+        self._ear = None if plan or not listen_s else _Ear(sample_rate, channels, listen_s)
+        if plan is None and self._ear is None:
+            self._require_low_rate()
+        self._enhancer = enhancer or Enhancer(model, device=device, threads=threads)
+        self._mono = False  # blocks came as [samples]
+        self._over = False
+        self._taken = self._given = 0
+        self.plan: Plan | None = None
+        self._stream: EnhanceStream | StreamResampler | None = None
+        if plan is not None:
+            self.output_rate = plan.output_rate
+        self.latency_samples = latency_samples(
+            self._enhancer.model.info, sample_rate, self.output_rate
+        )
+        self._ready = Fifo(channels)
+        if plan is not None:
+            self._follow(plan)
+        elif self._ear is None:
+            self._follow(self._assume())
+
+    @property
+    def latency_s(self) -> float:
+        """:attr:`latency_samples` in seconds."""
+        return self.latency_samples / self.output_rate
+
+    def push(self, samples: ArrayLike) -> FloatArray:
+        """Take the next block and return what of the output is due.
+
+        Args:
+            samples: ``[samples]`` (one channel) or ``[channels, samples]``, any length; float with
+                full scale 1, or integers with their own full scale.
+
+        Returns:
+            float32 of the same number of axes. Once ``n`` samples were taken, exactly
+            ``n * output_rate // sample_rate - latency_samples`` have been given (none while that
+            is negative, or while listening). Output starts aligned with the input.
+
+        Raises:
+            InvalidInputError: wrong type, shape or channel count, a value that is not finite, or
+                the stream was flushed. The stream is as before then.
+        """
+        if self._over:
+            raise InvalidInputError("the stream was flushed; make a new StreamEnhancer")
+        block = as_channels(samples)
+        if len(block) != self.channels:
+            raise InvalidInputError(
+                f"a block has {len(block)} channels, but the stream has {self.channels}"
+            )
+        self._mono = np.ndim(samples) == 1
+        self._taken += block.shape[1]
+        if self._ear is not None:
+            held = self._ear.hear(block)
+            if held is None:
+                return self._shaped(block[:, :0])
+            self._ear = None
+            self._follow(self._decide(held))
+            block = held
+        self._ready.push(self._running().push(block))
+        due = self._taken * self.output_rate // self.sample_rate - self.latency_samples
+        return self._give(max(0, due - self._given))
+
+    def flush(self) -> FloatArray:
+        """Return the rest of the output; the stream is over.
+
+        With it, :func:`~overtone.audio.resample.resampled_length` samples have been given in all.
+        """
+        if self._over:
+            return self._shaped(np.zeros((self.channels, 0), np.float32))
+        self._over = True
+        if self._ear is not None:
+            held = self._ear.held()
+            self._ear = None
+            self._follow(self._decide(held))
+            self._ready.push(self._running().push(held))
+        self._ready.push(self._running().flush())
+        whole = resampled_length(self._taken, self.sample_rate, self.output_rate)
+        return self._give(whole - self._given)
+
+    def _give(self, count: int) -> FloatArray:
+        out = self._ready.pop(count)
+        self._given += out.shape[1]
+        return self._shaped(out)
+
+    def _shaped(self, out: FloatArray) -> FloatArray:
+        return out[0] if self._mono else out
+
+    def _running(self) -> EnhanceStream | StreamResampler:
+        assert self._stream is not None  # there is a plan by now
+        return self._stream
+
+    def _follow(self, plan: Plan) -> None:
+        self.plan = plan
+        self._stream = self._enhancer.stream(self.sample_rate, self.channels, plan)
+
+    def _assume(self) -> Plan:
+        """The plan of a stream that nothing is known of but what was given."""
+        cutoff_hz = self._cutoff_hz or self.sample_rate / 2
+        info = self._enhancer.model.info
+        level = 10 ** ((SPEECH_LEVEL_DBFS if self._level_dbfs is None else self._level_dbfs) / 20)
+        estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
+        full = cutoff_hz >= min(FULL_BAND_HZ, self.output_rate / 2)
+        low = cutoff_hz < 0.5 * info.min_cutoff_hz
+        note = "full band already" if full else "too low for this model" if low else ""
+        return Plan(
+            self.output_rate, estimate, None if note else cutoff_hz, info.level_rms / level, note
+        )
+
+    def _decide(self, held: FloatArray) -> Plan:
+        """Decide from what was heard, as offline; what is given overrules."""
+        plan = self._enhancer.plan(
+            _seconds(held, self.sample_rate),
+            self.sample_rate,
+            output_rate=self.output_rate,
+            cutoff_hz=self._cutoff_hz,
+        )
+        if plan.note == "silent" and (self._cutoff_hz or self._has_low_rate()):
+            return self._assume()
+        if self._level_dbfs is None:
+            return plan
+        gain = self._enhancer.model.info.level_rms / 10 ** (self._level_dbfs / 20)
+        return Plan(plan.output_rate, plan.cutoff, plan.extend_from_hz, gain, plan.note)
+
+    def _has_low_rate(self) -> bool:
+        return self.sample_rate / 2 < min(FULL_BAND_HZ, self.output_rate / 2)
+
+    def _require_low_rate(self) -> None:
+        if self._cutoff_hz is None and not self._has_low_rate():
+            raise InvalidInputError(
+                f"a stream at {self.sample_rate} Hz does not say where its band ends; give the"
+                " cutoff, or seconds to listen for it"
+            )
+
+
+class _Ear:
+    """Holds a stream back until enough of it was heard."""
+
+    def __init__(self, sample_rate: int, channels: int, listen_s: float) -> None:
+        self._second = max(1, round(BLOCK_S * sample_rate))
+        self._wanted = listen_s * sample_rate
+        self._limit = LISTEN_LIMIT * self._wanted
+        self._channels = channels
+        self._blocks: list[FloatArray] = []
+        self._pending = self._total = self._heard = 0
+
+    def hear(self, block: FloatArray) -> FloatArray | None:
+        """Hold ``block``; return all that was held once it is enough."""
+        self._blocks.append(block.copy())
+        self._pending += block.shape[1]
+        self._total += block.shape[1]
+        # By whole seconds, as offline.
+        if self._pending >= self._second:
+            held = self.held()
+            self._blocks = [held]
+            start = held.shape[1] - self._pending
+            for second in _seconds(held[:, start:], self._second):
+                if second.shape[1] == self._second:
+                    self._pending -= self._second
+                    audible = np.sqrt(np.mean(second**2)) > AUDIBLE_RMS
+                    self._heard += self._second if audible else 0
+        enough = self._heard >= self._wanted or self._total >= self._limit
+        return self.held() if enough else None
+
+    def held(self) -> FloatArray:
+        """All that was heard, ``[channels, samples]``."""
+        return np.concatenate([np.zeros((self._channels, 0), np.float32), *self._blocks], axis=1)
+
+
+def _seconds(samples: FloatArray, sample_rate: int) -> list[FloatArray]:
+    step = max(1, round(BLOCK_S * sample_rate))
+    return [samples[:, start : start + step] for start in range(0, samples.shape[1], step)]
+
+
+def _check_stream(
+    sample_rate: int,
+    channels: int,
+    cutoff_hz: float | None,
+    level_dbfs: float | None,
+    listen_s: float,
+) -> None:
+    if channels != int(channels) or not 1 <= channels <= 64:
+        raise InvalidInputError(f"{channels} channels; a stream has 1 to 64")
+    if cutoff_hz is not None and not 0 < cutoff_hz <= sample_rate / 2:
+        raise InvalidInputError(
+            f"cutoff {cutoff_hz:g} Hz: must be above 0 and at most half the sample rate,"
+            f" {sample_rate / 2:g} Hz"
+        )
+    if level_dbfs is not None and not -100 <= level_dbfs <= 0:
+        raise InvalidInputError(f"level {level_dbfs:g} dBFS: must be within -100 to 0")
+    if not 0 <= listen_s <= LISTEN_S:
+        raise InvalidInputError(f"listening {listen_s:g} s: must be within 0 to {LISTEN_S:g} s")
+
+
+def latency_samples(info: ModelInfo, sample_rate: int, output_rate: int) -> int:
+    """The delay of a stream in samples at ``output_rate``.
+
+    The model's window and lookahead, and what the resamplers hold back: none at the model's own
+    rate, up to 40 ms for each conversion, because soxr works in blocks of its own.
+    """
+    rate = info.sample_rate
+    delay_s = info.latency_samples / rate
+    delay_s += resampler_delay_s(stuffing(sample_rate, output_rate, rate) * sample_rate, rate)
+    delay_s += resampler_delay_s(rate, output_rate)
+    # Equal rates lose nothing; otherwise either count may be rounded to its disfavour.
+    return math.ceil(delay_s * output_rate - 1e-6) + (sample_rate != rate or output_rate != rate)
+
+
+@lru_cache(maxsize=64)
+def resampler_delay_s(rate_in: int, rate_out: int) -> float:
+    """The longest that any sample waits in the streaming resampler, in seconds."""
+    if rate_in == rate_out:
+        return 0.0
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality=QUALITY)
+    block = np.zeros(STEP_SAMPLES, np.float32)
+    worst = given = 0.0
+    for step in range(math.ceil(MEASURED_S * rate_in / STEP_SAMPLES)):
+        # The sample before the one that makes it speak waits the longest.
+        taken = (step + 1) * STEP_SAMPLES
+        worst = max(worst, taken / rate_in - given / rate_out)
+        given += len(stream.resample_chunk(block))
+    return worst
