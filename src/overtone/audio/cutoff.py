@@ -32,8 +32,9 @@ BATCH_FRAMES = 64
 ENOUGH_LOUD_S = 30.0
 """Seconds of loud frames after which the estimator has heard enough and stops."""
 MIN_LOUD_S = 0.25
-LOUD_RANGE_DB = 40.0
-"""Frames this far below the loudest still count: fricatives, which carry the top, are soft."""
+VIEWS_DB = ((0.0, 14.0), (14.0, 40.0))
+"""Loud frames, by how far they lie under the loudest. In speech the first view holds vowels, the
+second fricatives, which carry the top: two spectra that went through the same filter."""
 QUIETEST_DBFS, CLASS_DB = -120.0, 2.0
 COMPRESSION = 0.2
 """Band powers are averaged raised to this power, as loudness is: between a mean of powers, which
@@ -43,17 +44,17 @@ BANDS_PER_OCTAVE = 24
 
 # The natural spectrum in dB, fitted to full-band speech and piano: a mean that falls faster above
 # a knee, and the variances of offset, slopes, slow wander and fine ripple about it.
-SLOPE_DB_PER_OCTAVE, SLOPE_SD = -6.0, 3.0
+SLOPE_DB_PER_OCTAVE, SLOPE_SD = -6.0, 2.0
 KNEE_HZ = 13000.0
 TOP_SLOPE_DB_PER_OCTAVE, TOP_SLOPE_SD = -25.0, 12.0
 OFFSET_SD = 40.0
-WANDER_VARIANCE, WANDER_OCTAVES = 120.0, 4.0
-RIPPLE_VARIANCE, RIPPLE_OCTAVES = 12.0, 0.12
+WANDER_VARIANCE, WANDER_OCTAVES = 140.0, 4.0
+RIPPLE_VARIANCE, RIPPLE_OCTAVES = 12.0, 0.15
 NUGGET_VARIANCE = 0.5
 FREEDOM = 30.0
 """Of Student's t in place of the Gaussian: how lively spectra are differs between recordings."""
-TEMPERATURE = 1.5
-"""Divides the log likelihood: the model is rough and must not be believed to the letter."""
+TEMPERATURE = 2.2
+"""Divides the log likelihood: the model is rough and the views are akin."""
 
 # The hypotheses: Butterworth-shaped curves (the high orders stand for Chebyshev, elliptic,
 # resamplers and codecs), each ending on a floor so far down.
@@ -66,7 +67,7 @@ FULL_BAND_PRIOR = 0.5
 FULL_BAND_RATIO = 0.97
 """An edge above this part of the Nyquist frequency is a full band."""
 USUAL_QUANTILE = 0.35
-RISK_QUANTILE, TOO_HIGH = 0.02, 1.15
+RISK_QUANTILE, TOO_HIGH = 0.02, 1.1
 """The cutoff must not be TOO_HIGH times the truth with more than this probability: too high makes
 a network take filtered-out bins for content, too low only gives it more to predict."""
 NEAR = (0.8, 1.35)
@@ -145,7 +146,8 @@ class CutoffEstimator:
             self._listen(classes, self._pending)
         if self._loud_s(classes) < MIN_LOUD_S:
             return UNSURE
-        return decide(classes.loud_level_db(), self.sample_rate, self._frame_samples)
+        enough_frames = int(MIN_LOUD_S * self.sample_rate / self._hop_samples)
+        return decide(classes.views_db(enough_frames), self.sample_rate, self._frame_samples)
 
     def _loud_s(self, classes: LevelClasses) -> float:
         return classes.loud_frames() * self._hop_samples / self.sample_rate
@@ -186,19 +188,23 @@ class LevelClasses:
         np.add.at(self._counts, index, 1)
         np.add.at(self._sums, index, np.asarray(band_powers)[heard] ** COMPRESSION)
 
-    def _loud(self) -> slice:
-        top = int(np.flatnonzero(self._counts)[-1]) if self._counts.any() else 0
-        return slice(max(0, top - round(LOUD_RANGE_DB / CLASS_DB)), None)
+    def _classes_within(self, least_db: float, most_db: float) -> slice:
+        """Pick the classes that lie so far under the loudest."""
+        top = int(np.flatnonzero(self._counts)[-1]) + 1 if self._counts.any() else 0
+        least, most = round(least_db / CLASS_DB), round(most_db / CLASS_DB)
+        return slice(max(0, top - most), max(0, top - least))
 
     def loud_frames(self) -> int:
         """How many frames lie within 40 dB of the loudest."""
-        return int(self._counts[self._loud()].sum())
+        return int(self._counts[self._classes_within(0, VIEWS_DB[-1][1])].sum())
 
-    def loud_level_db(self) -> Floats:
-        """Mean band levels of the loud frames in dB, ``[bands]``."""
-        loud = self._loud()
-        mean = self._sums[loud].sum(axis=0) / max(1, self._counts[loud].sum())
-        return np.asarray(10 / COMPRESSION * np.log10(mean + 1e-30))
+    def views_db(self, enough_frames: int) -> Floats:
+        """Mean band levels in dB of each view, ``[views, bands]``; one view if one is too thin."""
+        views = [self._classes_within(*view) for view in VIEWS_DB]
+        if min(self._counts[view].sum() for view in views) < enough_frames:
+            views = [self._classes_within(0, VIEWS_DB[-1][1])]
+        means = [self._sums[view].sum(axis=0) / self._counts[view].sum() for view in views]
+        return np.asarray(10 / COMPRESSION * np.log10(np.asarray(means) + 1e-30))
 
 
 def estimate_cutoff(samples: ArrayLike, sample_rate: int) -> CutoffEstimate:
@@ -215,14 +221,14 @@ def estimate_cutoff(samples: ArrayLike, sample_rate: int) -> CutoffEstimate:
     return estimator.estimate()
 
 
-def decide(level_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEstimate:
-    """Score every hypothesis against mean band levels and sum the posterior up to an answer."""
+def decide(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEstimate:
+    """Score every hypothesis against ``[views, bands]`` and sum the posterior up to an answer."""
     nyquist_hz = sample_rate / 2
     if nyquist_hz < 2 * LOWEST_CUTOFF_HZ:
         return UNSURE
     hypotheses = build_hypotheses(sample_rate)
-    posterior, misfit = hypotheses.posterior(level_db)
-    audible = audible_bands(level_db, frame_samples)
+    posterior, misfit = hypotheses.posterior(views_db)
+    audible = audible_bands(views_db.max(axis=0), frame_samples)
     audible_hz = hypotheses.bands_hz[np.flatnonzero(audible)[-1]]
     if misfit > WORST_FIT or audible[hypotheses.bands_hz <= audible_hz].mean() < 0.5:
         return UNSURE  # no natural sound: a tone, a few partials
@@ -281,17 +287,19 @@ class Hypotheses:
     curves_db: NDArray[np.float32]  # [hypotheses, bands]
     curve_energy: Floats  # [hypotheses]: curve' precision curve
 
-    def posterior(self, level_db: Floats) -> tuple[Floats, float]:
+    def posterior(self, views_db: Floats) -> tuple[Floats, float]:
         """Probabilities ``[hypotheses]``, and how badly the best one fits (1 is as expected)."""
-        rest = np.maximum(level_db, level_db.max() - DYNAMIC_RANGE_DB) - self.natural_db
-        weighted = self.precision @ rest
-        agreement = self.curves_db @ weighted.astype(np.float32)
-        energy = rest @ weighted - 2 * agreement + self.curve_energy
+        floor_db = views_db.max(axis=1, keepdims=True) - DYNAMIC_RANGE_DB
+        rest = np.maximum(views_db, floor_db) - self.natural_db
+        weighted = rest @ self.precision
+        agreement = weighted.astype(np.float32) @ self.curves_db.T
+        energy = np.sum(rest * weighted, axis=1, keepdims=True) - 2 * agreement + self.curve_energy
         energy = np.maximum(energy, 0)
-        log_likelihood = -0.5 * (FREEDOM + len(rest)) * np.log1p(energy / FREEDOM)
+        bands = rest.shape[1]
+        log_likelihood = -0.5 * (FREEDOM + bands) * np.log1p(energy / FREEDOM).sum(axis=0)
         log_posterior = log_likelihood / TEMPERATURE + self.log_prior
         posterior = np.exp(log_posterior - log_posterior.max())
-        return posterior / posterior.sum(), float(energy.min() / len(rest))
+        return posterior / posterior.sum(), float(energy.mean(axis=0).min() / bands)
 
 
 @lru_cache(maxsize=8)
