@@ -1,0 +1,191 @@
+"""Checkpoints: what is saved comes back to the bit; what does not fit is refused by name."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from overtone.errors import ConfigError
+from overtone.models.extender import SpectralExtender
+from overtone.training.checkpoint import load_model, load_resume, recover, save_checkpoint
+
+PARTS = ["config.json", "model.safetensors", "progress.json", "resume.safetensors"]
+PROGRESS = {"step": 3, "seconds": 4.5}
+
+
+def make_model(config, seed=0):
+    torch.manual_seed(seed)
+    model = SpectralExtender(config.model)
+    return model, torch.optim.AdamW(model.parameters(), 1e-2, betas=(0.8, 0.95))
+
+
+def step(model, optimiser):
+    optimiser.zero_grad()
+    sum(parameter.square().sum() for parameter in model.parameters()).backward()
+    optimiser.step()
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture
+def saved(tmp_path, tiny):
+    """A checkpoint with what it was made of: ``(folder, config, model, optimiser, average)``."""
+    config = tiny()
+    model, optimiser = make_model(config)
+    for _ in range(3):
+        step(model, optimiser)
+    average = {name: value + 1 for name, value in model.state_dict().items()}
+    folder = tmp_path / "runs" / "tiny" / "last"
+    save_checkpoint(folder, config, average, model, optimiser, PROGRESS)
+    return folder, config, model, optimiser, average
+
+
+def test_a_checkpoint_is_these_files_and_nothing_beside(saved):
+    folder, *_ = saved
+    assert sorted(path.name for path in folder.iterdir()) == PARTS
+    assert [path.name for path in folder.parent.iterdir()] == ["last"]
+
+
+def test_what_is_resumed_goes_on_as_what_was_saved(saved):
+    folder, config, model, optimiser, average = saved
+    other, other_optimiser = make_model(config, seed=9)
+    found, progress = load_resume(folder, other, other_optimiser)
+    assert progress == PROGRESS
+    assert same(found, average)
+    for _ in range(2):
+        step(model, optimiser)
+        step(other, other_optimiser)
+    assert same(other.state_dict(), model.state_dict())
+
+
+def test_a_run_may_be_resumed_before_its_first_step(tmp_path, tiny):
+    config = tiny()
+    model, optimiser = make_model(config)
+    save_checkpoint(
+        tmp_path / "last", config, model.state_dict(), model, optimiser, PROGRESS | {"step": 0}
+    )
+    other, other_optimiser = make_model(config, seed=9)
+    load_resume(tmp_path / "last", other, other_optimiser)
+    step(model, optimiser)
+    step(other, other_optimiser)
+    assert same(other.state_dict(), model.state_dict())
+
+
+def test_the_averaged_weights_are_what_is_judged(saved):
+    folder, config, _, _, average = saved
+    model, found, progress = load_model(folder)
+    assert (found, progress) == (config, PROGRESS)
+    assert same(model.state_dict(), average)
+    assert not model.training
+
+
+def test_saving_replaces_the_checkpoint_before(saved):
+    folder, config, model, optimiser, average = saved
+    save_checkpoint(folder, config, average, model, optimiser, PROGRESS | {"step": 4})
+    assert load_model(folder)[2]["step"] == 4
+    assert [path.name for path in folder.parent.iterdir()] == ["last"]
+
+
+@pytest.mark.parametrize("call", ["save_file", "json.dumps"])
+def test_a_save_that_fails_keeps_the_checkpoint_before(saved, monkeypatch, call):
+    folder, config, model, optimiser, average = saved
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"overtone.training.checkpoint.{call}", fail)
+    with pytest.raises(ConfigError, match=r"last: cannot save .*No space left"):
+        save_checkpoint(folder, config, average, model, optimiser, PROGRESS | {"step": 4})
+    assert load_model(folder)[2]["step"] == 3
+    assert [path.name for path in folder.parent.iterdir()] == ["last"]
+
+
+def test_a_save_that_was_cut_between_its_renames_is_mended(saved):
+    folder, *_ = saved
+    folder.rename(folder.with_name("last.old"))
+    recover(folder)
+    assert load_model(folder)[2] == PROGRESS
+
+
+def test_recovery_leaves_a_whole_checkpoint_alone(saved):
+    folder, *_ = saved
+    shutil.copytree(folder, folder.with_name("last.old"))
+    (folder / "progress.json").write_text(json.dumps(PROGRESS | {"step": 5}))
+    recover(folder)
+    assert load_model(folder)[2]["step"] == 5
+
+
+def damage(folder, part, how):
+    path = folder / part
+    if how == "gone":
+        path.unlink()
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "cut"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_damaged_checkpoint_is_refused_by_name(saved, part, how):
+    folder, config, *_ = saved
+    damage(folder, part, how)
+    wanted = "no checkpoint to resume from|damaged"
+    with pytest.raises(ConfigError, match=f"last.*({wanted})"):
+        load_resume(folder, *make_model(config))
+    if part != "resume.safetensors":
+        with pytest.raises(ConfigError, match=r"last.*(not a checkpoint|damaged)"):
+            load_model(folder)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"step": 1}', '{"step": null, "seconds": 1}'])
+def test_a_progress_that_says_nothing_is_damage(saved, text):
+    folder, config, *_ = saved
+    (folder / "progress.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"damaged: progress\.json"):
+        load_resume(folder, *make_model(config))
+    with pytest.raises(ConfigError, match=r"damaged: progress\.json"):
+        load_model(folder)
+
+
+def test_weights_that_do_not_fit_the_recipe_are_refused(saved, tiny):
+    folder, *_ = saved
+    wider = tiny(model={"channels": 24})
+    (folder / "config.json").write_text(wider.model_dump_json())
+    with pytest.raises(ConfigError, match="last: damaged"):
+        load_model(folder)
+    with pytest.raises(ConfigError, match="last: damaged"):
+        load_resume(folder, *make_model(wider))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"channels": 24}, "channels 16 and not 24"),
+        # The weights fit all the same: their shapes do not tell.
+        ({"lookahead_frames": 3}, "lookahead_frames 2 and not 3"),
+        ({"hop_samples": 256}, "hop_samples 192 and not 256"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_not_resumed(saved, tiny, change, said):
+    folder, *_ = saved
+    other = tiny(model=change)
+    with pytest.raises(ConfigError, match=rf"last: a checkpoint of another model: {said}; "):
+        load_resume(folder, *make_model(other))
+
+
+def test_an_unknown_setting_in_a_checkpoint_is_named(saved):
+    folder, *_ = saved
+    settings = json.loads((folder / "config.json").read_text())
+    settings["model"]["attention_heads"] = 8
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match=r"another version: model.attention_heads: unknown key"):
+        load_model(folder)
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing: not a checkpoint .*runs/speech/last"):
+        load_model(tmp_path / "nothing")

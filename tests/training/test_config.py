@@ -1,0 +1,122 @@
+"""Recipes: every shipped one loads, and what is wrong with one is said with its file and key."""
+
+from pathlib import Path
+
+import pytest
+
+from overtone.errors import ConfigError
+from overtone.training.config import TrainingConfig, load_config
+
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("**/*.toml"))
+
+
+@pytest.fixture
+def load(tmp_path, recipe):
+    """Load the tiny recipe with one text replaced by another, or another text altogether."""
+
+    def run(old="", new="", text=None):
+        path = tmp_path / "recipe.toml"
+        if text is None:
+            assert old in recipe
+            text = recipe.replace(old, new, 1)
+        path.write_text(text, encoding="utf-8")
+        return load_config(path)
+
+    return run
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_recipes_load(path):
+    config = load_config(path)
+    assert config.name == path.stem
+    assert all(corpus.licence for corpus in config.corpora)
+
+
+def test_a_recipe_is_shipped():
+    assert SHIPPED
+
+
+def test_settings_are_read_and_the_rest_is_default(load):
+    config = load()
+    assert config.model.channels == 16
+    assert config.model.kernel == 7
+    assert config.loss.windows == (512, 1024)
+    assert [corpus.name for corpus in config.corpora] == ["speech", "wide"]
+
+
+def test_the_hash_stands_for_every_setting(load):
+    assert load().sha256() == load().sha256()
+    others = [("seed = 3", "seed = 4"), ("steps = 6", "steps = 7"), ("19500", "19501")]
+    hashes = {load(old, new).sha256() for old, new in others}
+    assert len(hashes | {load().sha256()}) == 4
+
+
+def test_a_configuration_survives_its_json(load):
+    config = load()
+    assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seed = 3", "sead = 3", "sead: unknown key"),
+        ("channels = 16", "chanels = 16", "model.chanels: unknown key"),
+        ("weight = 0.5", "wait = 0.5", "corpora.1.wait: unknown key"),
+        ('name = "tiny"', "", "name: missing"),
+        ('name = "tiny"', 'name = ""', "name: .*, not ''"),
+        ("steps = 6", "", "optimiser.steps: missing"),
+        ("steps = 6", "steps = 0", "optimiser.steps: .*greater than 0, not 0"),
+        ("steps = 6", "steps = 'many'", "optimiser.steps: .*integer.*, not 'many'"),
+        ("warmup_steps = 2", "betas = [0.9, 1.0]", "optimiser.betas.1: .*less than 1, not 1.0"),
+        ("warmup_steps = 2", "learning_rate = nan", "optimiser.learning_rate: .*nan"),
+        ("bandwidth_hz = 11000", "bandwidth_hz = inf", "corpora.0.bandwidth_hz: .*inf"),
+        ("hop_samples = 192", "hop_samples = 200", "model: window_samples .*768.*200"),
+        ("[512, 1024]", "[512, 1023]", "loss.windows: .*multiple of 4, not 1023"),
+        ("[4000]", "[-4000]", r"validation.cutoffs_hz.0: .*greater than 0, not -4000"),
+        ("[loss]", "[degrade]\nmax_cutoff_hz = 15000\n[loss]", "degrade.max_cutoff_hz .*14000"),
+        ("[loss]", "[degrade]\nmin_cutoff_hz = 15000\n[loss]", "degrade: min_cutoff_hz .*14000"),
+        ("= 11000", "= 1100", "corpora: 'speech' ends at 1100 Hz.*degrade.min_cutoff_hz 1000"),
+        ("crop_frames = 24", "crop_frames = 8", "optimiser.crop_frames: .*greater than 8, not 8"),
+        ("[512, 1024]", "[512, 8192]", "optimiser.crop_frames must be at least 46 .*not 24"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_file_and_the_key(load, old, new, said):
+    with pytest.raises(ConfigError, match=rf"recipe\.toml: {said}") as caught:
+        load(old, new)
+    assert "\n" not in str(caught.value)
+
+
+def test_everything_that_is_wrong_is_said_at_once(load):
+    with pytest.raises(ConfigError, match=r"seed: .*; .*channels: "):
+        load(text='name="a"\ndescription=""\nseed="x"\n[model]\nchannels=0\n')
+
+
+def test_a_crop_of_the_least_length_is_long_enough_for_the_loss(tiny):
+    """The bound that is asked for is the bound that framing needs."""
+    config = tiny(loss={"windows": [8192]}, optimiser={"crop_frames": 46})
+    model, hop = config.model, config.model.hop_samples
+    crop = model.window_samples + 45 * hop
+    inner = crop - 2 * (model.window_samples - hop)
+    assert inner - hop < 8192 <= inner
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name = ", "not a TOML file"),
+        (b"\xff\xfe", "not a TOML file"),
+        (b"", "missing"),
+        (None, "cannot read the recipe: No such file"),
+    ],
+)
+def test_files_that_are_no_recipes_are_named(tmp_path, content, said):
+    path = tmp_path / "broken.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"broken\.toml: .*{said}"):
+        load_config(path)
+
+
+def test_a_folder_is_no_recipe(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read the recipe"):
+        load_config(tmp_path)
