@@ -9,7 +9,7 @@ import overtone
 from overtone.cli import main
 from overtone.errors import OvertoneError
 
-COMMANDS = ("enhance", "models", "evaluate", "plot", "train", "export")
+COMMANDS = ("enhance", "stream", "models", "evaluate", "plot", "train", "export")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from overtone import __version__
-from overtone.cli import enhance, evaluate, export, models, plot, train
+from overtone.cli import enhance, evaluate, export, models, plot, stream, train
 from overtone.errors import OvertoneError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 for command in (
     enhance.enhance,
+    stream.stream,
     models.models,
     evaluate.evaluate,
     plot.plot,
