@@ -1,0 +1,129 @@
+"""Ways up that learn nothing: what a network has to beat.
+
+Each is ``upsample(low [channels, n], rate_in, rate_out) -> [channels, m]`` with
+``m = round(n * rate_out / rate_in)``, the first samples aligned; rates are in Hz and need not be
+whole (22050 / 4 is 5512.5). :data:`BASELINES` has them by name, :func:`upsample` looks one up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.audio.resample import resample
+from overtone.degrade.spline import DECIMATION_PASSBAND, interpolate
+from overtone.errors import InvalidInputError
+
+FloatArray = NDArray[np.float32]
+Baseline = Callable[[FloatArray, float, float], FloatArray]
+
+WINDOW_SAMPLES, HOP_SAMPLES = 1024, 256
+# A copy moved by whole multiples of this many bins keeps its phase from frame to frame.
+SHIFT_BINS = WINDOW_SAMPLES // HOP_SAMPLES
+# -100 dB: below it there is no level to extrapolate from.
+FLOOR_POWER = 1e-10
+# A line through one octave of one frame is uncertain; recordings seldom fall by less an octave.
+SHALLOWEST_SLOPE_DB = -9.0
+
+
+def _ratio(low: FloatArray, rate_in: float, rate_out: float) -> Fraction:
+    if low.ndim != 2:
+        raise InvalidInputError(f"samples are [channels, samples], not {low.shape}")
+    if not 0 < rate_in <= rate_out < float("inf"):
+        raise InvalidInputError(
+            f"rates must be above 0 and go up, not from {rate_in:g} to {rate_out:g} Hz"
+        )
+    return Fraction(rate_out) / Fraction(rate_in)
+
+
+def spline(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
+    """The lineage's baseline: a cubic B-spline through the samples (Kuleshov et al. 2017)."""
+    return interpolate(low, _ratio(low, rate_in, rate_out))
+
+
+def soxr(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
+    """Band-limited interpolation by soxr VHQ: nothing above the low Nyquist frequency."""
+    ratio = _ratio(low, rate_in, rate_out)
+    # As a ratio of whole numbers, since half hertz cannot be told to the resampler.
+    return resample(low.astype(np.float32, copy=False), ratio.denominator, ratio.numerator)
+
+
+def copy_up(
+    low: FloatArray, rate_in: float, rate_out: float, *, passband: float = DECIMATION_PASSBAND
+) -> FloatArray:
+    """Spectral copy-up: the upper half of the band repeated above it, on its envelope's slope.
+
+    Spectral band replication (Dietz et al. 2002) with nothing transmitted: in every frame a line
+    is fitted to the level in dB over log-frequency in the upper half of the given band, and each
+    copy is lowered by what that line falls on the way. What lies below ``passband`` (a fraction
+    of the low Nyquist frequency, by default where the lineage's decimation filter begins to
+    fall) equals :func:`soxr`.
+    """
+    wide = soxr(low, rate_in, rate_out)
+    edge_bin = int(passband * rate_in / rate_out * (WINDOW_SAMPLES // 2))
+    if wide.shape[1] == 0 or edge_bin < 2 * SHIFT_BINS or rate_in == rate_out:
+        return wide
+    return np.stack([channel + _copies(channel, edge_bin) for channel in wide])
+
+
+def _copies(channel: FloatArray, edge_bin: int) -> FloatArray:
+    """What has to be added to ``channel`` so that it holds the copies from ``edge_bin`` up."""
+    window = np.hanning(WINDOW_SAMPLES + 1)[:-1]
+    pad = WINDOW_SAMPLES
+    frames_needed = -(-(channel.size + pad) // HOP_SAMPLES)
+    padded = np.zeros(frames_needed * HOP_SAMPLES + WINDOW_SAMPLES)
+    padded[pad : pad + channel.size] = channel
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
+    added = np.zeros_like(padded)
+    for start in range(0, len(frames), 512):  # bounded memory
+        spectrum = np.fft.rfft(frames[start : start + 512] * window)
+        residual = np.fft.irfft(_replaced(spectrum, edge_bin) - spectrum, WINDOW_SAMPLES) * window
+        for offset, frame in enumerate(residual):
+            at = (start + offset) * HOP_SAMPLES
+            added[at : at + WINDOW_SAMPLES] += frame
+    # Squared Hann windows at a quarter of their length add up to 1.5.
+    return (added[pad : pad + channel.size] / 1.5).astype(np.float32)
+
+
+def _replaced(spectrum: NDArray[np.complexfloating], edge_bin: int) -> NDArray[np.complexfloating]:
+    """``spectrum [frames, bins]`` with copies of the upper half band from ``edge_bin`` up."""
+    bins = spectrum.shape[1]
+    octaves = np.log2((np.arange(bins) + 0.5) / edge_bin)
+    width = max(edge_bin // 2 // SHIFT_BINS, 1) * SHIFT_BINS
+    source = slice(edge_bin - width, edge_bin)
+    slope_db = _slope_db(spectrum[:, source], octaves[source])
+    out = spectrum.copy()
+    for start in range(edge_bin, bins, width):
+        shift = start - edge_bin + width
+        stop = min(start + width, bins)
+        rise = octaves[start:stop] - octaves[start - shift : stop - shift]
+        gain = 10 ** (slope_db[:, None] * rise / 20)
+        out[:, start:stop] = spectrum[:, start - shift : stop - shift] * gain
+    return out
+
+
+def _slope_db(
+    band: NDArray[np.complexfloating], octaves: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Least-squares slope of the level of ``band [frames, bins]``, dB an octave."""
+    level = 10 * np.log10(np.abs(band) ** 2 + FLOOR_POWER)
+    position = octaves - octaves.mean()
+    slope: NDArray[np.float64] = level @ position / (position @ position)
+    return np.minimum(slope, SHALLOWEST_SLOPE_DB)
+
+
+BASELINES: dict[str, Baseline] = {"spline": spline, "soxr": soxr, "copy-up": copy_up}
+
+
+def upsample(name: str, low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
+    """``low [channels, n]`` at ``rate_out`` by the baseline called ``name``.
+
+    Raises:
+        InvalidInputError: no such baseline, rates that do not go up, or not two dimensions.
+    """
+    if name not in BASELINES:
+        raise InvalidInputError(f"no baseline {name!r}; known: {', '.join(BASELINES)}")
+    return BASELINES[name](low, rate_in, rate_out)
