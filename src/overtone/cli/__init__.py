@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from overtone import __version__
-from overtone.cli import enhance, evaluate, export, models, plot, stream, train
+from overtone.cli import enhance, evaluate, export, live, models, plot, stream, train
 from overtone.errors import OvertoneError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 for command in (
     enhance.enhance,
     stream.stream,
+    live.live,
     models.models,
     evaluate.evaluate,
     plot.plot,
@@ -55,9 +56,9 @@ def overtone(
 
 def main() -> None:
     """Run the command line; the exit code is 1 after an error and 2 after wrong usage."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold any bytes
+    for text in (sys.stdout, sys.stderr):
+        if hasattr(text, "reconfigure"):
+            text.reconfigure(errors="backslashreplace")  # file names may hold any bytes
     try:
         try:
             app()
