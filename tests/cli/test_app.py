@@ -9,7 +9,17 @@ import overtone
 from overtone.cli import main
 from overtone.errors import OvertoneError
 
-COMMANDS = ("enhance", "stream", "live", "models", "evaluate", "plot", "train", "export")
+COMMANDS = (
+    "enhance",
+    "stream",
+    "live",
+    "models",
+    "evaluate",
+    "plot",
+    "train",
+    "export",
+    "benchmark",
+)
 
 
 @pytest.fixture

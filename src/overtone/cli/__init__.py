@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from overtone import __version__
-from overtone.cli import enhance, evaluate, export, live, models, plot, stream, train
+from overtone.cli import benchmark, enhance, evaluate, export, live, models, plot, stream, train
 from overtone.errors import OvertoneError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ for command in (
     export.export,
 ):
     app.command()(command)
+app.add_typer(benchmark.app)
 
 
 def _print_version(wanted: bool) -> None:

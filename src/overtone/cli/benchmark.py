@@ -1,0 +1,108 @@
+"""``overtone benchmark``: measurements of overtone itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="benchmark",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Measure overtone itself.",
+)
+
+
+@app.callback()
+def benchmark() -> None:
+    """Measure overtone itself."""
+
+
+@app.command()
+def speed(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="Default: every shipped model. May be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", min=1, max=86_400, metavar="S", help="Length of the file timed."),
+    ] = 300,
+    lengths: Annotated[
+        str,
+        typer.Option(
+            "--lengths",
+            metavar="LIST",
+            help="Also time stereo files this long, such as 1,10,1min,10min,1h,6h ('' for none). "
+            "An hour takes half a minute to a minute, and 0.7 GB of disk.",
+        ),
+    ] = "1,10,1min,10min",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "-j", "--jobs", min=1, metavar="N", help="Also time many files, by 1 and N processes."
+        ),
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            "--markdown", metavar="FILE.md", help="Write a page, and its plot beside it as .svg."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Overwrite the page and its plot.")
+    ] = False,
+) -> None:
+    """Measure time, delay, start-up and memory on this machine.
+
+    Times the whole command on recordings made on the fly, on one core and on all, and blocks of
+    10 ms in a live stream. Let nothing else run, or trust the core-seconds only.
+
+    \b
+    overtone benchmark speed
+    overtone benchmark speed --lengths 1,10,1min,10min,1h,6h -j 2 --markdown docs/speed.md --force
+    """
+    from overtone.benchmark.speed import as_json as to_json
+    from overtone.benchmark.speed import measure, parse_lengths
+    from overtone.benchmark.speed_page import jobs_sentence, lengths_table, summary, write_page
+    from overtone.errors import InvalidInputError
+    from overtone.inference.model import list_models
+    from overtone.report.output import refuse_existing
+
+    lengths_s = parse_lengths(lengths)
+    if markdown is not None:
+        refuse_existing(markdown, force)  # before minutes of work
+    names = models or [model.name for model in list_models()]
+    if not names:
+        raise InvalidInputError("no models are shipped with this build; name one with -m")
+    speeds = [
+        measure(
+            name,
+            seconds=seconds,
+            lengths_s=lengths_s,
+            jobs=jobs,
+            log=lambda line: typer.echo(line, err=True),
+        )
+        for name in names
+    ]
+    if as_json:
+        typer.echo(to_json(speeds), nl=False)
+    else:
+        summary(speeds).print()
+        for one in speeds:
+            if one.lengths:
+                lengths_table(one.lengths).print()
+            if jobs > 1:
+                typer.echo(jobs_sentence(one))
+    if markdown is not None:
+        for path in write_page(speeds, markdown, overwrite=force):
+            typer.echo(f"wrote {path}", err=True)
