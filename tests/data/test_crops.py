@@ -132,13 +132,16 @@ def test_the_cutoff_that_is_told_errs_by_the_jitter_alone(sampler):
 def test_low_is_clean_below_the_cutoff_and_empty_far_above(sampler):
     batch = sampler(cutoff_jitter=0.0, noise_share=0.0).batch(1, 60)
     clean, low, difference = (power(x) for x in (batch.clean, batch.low, batch.clean - batch.low))
+    changed = []
     for item, cutoff_hz in enumerate(batch.cutoff_hz):
         relative = FREQUENCIES_HZ / cutoff_hz
-        kept = relative < 0.25
-        assert difference[item, kept].sum() < 0.01 * clean[item, kept].sum()
-        gone = relative > 3
+        kept, gone = relative < 0.25, relative > 3
+        changed.append(difference[item, kept].sum() / clean[item, kept].sum())
         if gone.any():
             assert low[item, gone].sum() < 1e-3 * clean[item, gone].sum()
+    # Bessel filters begin to fall early; the others leave this band alone.
+    assert max(changed) < 0.06
+    assert np.median(changed) < 1e-3
 
 
 def test_levels_span_the_range_and_no_more(sampler):

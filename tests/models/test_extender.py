@@ -132,6 +132,12 @@ def test_silence_stays_silent_between_sounds(model, spectrum):
     assert (residual[:, [3 + lookahead, 7 + lookahead]].abs().amax((0, 2, 3)) > 0).all()
 
 
+def test_a_hiss_above_the_cutoff_alone_is_taken_away_and_not_answered(model, spectrum):
+    """An empty band below says nothing of what was above it."""
+    spectrum[:, :, model.frequencies_hz < CUTOFF_HZ] = 0
+    assert replaced_part(model, spectrum).abs().max() < 1e-6
+
+
 def test_items_of_a_batch_do_not_hear_each_other(model, spectrum):
     cutoff = torch.tensor([3000.0, 8000.0])
     with torch.no_grad():
