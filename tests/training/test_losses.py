@@ -1,6 +1,7 @@
 """The losses: exact transforms, weights that add up, distances that equal their formulas."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -139,6 +140,44 @@ def test_the_signal_distance_is_the_formula(noise):
                 distances.append((window, np.sqrt(squared + 1e-4)))
     means = [np.mean([d for w, d in distances if w == window]) for window in (512, 2048)]
     assert found == pytest.approx(np.mean(means), rel=1e-4)
+
+
+def test_the_band_power_distance_is_the_formula(noise):
+    """By numpy alone: mean power of each band's bins, in bands of a sixth of an octave."""
+    estimate = 0.3 * noise.flip(0)
+    found = band_power_distance(estimate, noise, RATE, CUTOFF, BANDWIDTH, LossConfig())
+    window, hop = 2048, 1024
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    hz = np.fft.rfftfreq(window, 1 / RATE)
+    edges = [0.0, 500.0]
+    while edges[-1] < RATE / 2:
+        edges.append(edges[-1] + max(200.0, edges[-1] * (2 ** (1 / 6) - 1)))
+    distances = []
+    for item in range(2):
+        inside = (hz >= CROSSOVER_START * float(CUTOFF[item])) & (hz <= float(BANDWIDTH[item]))
+        weight = inside / (1 + hz / 4000)
+        weight /= weight.sum()
+        for start in range(0, noise.shape[1] - window + 1, hop):
+            powers = [
+                np.abs(np.fft.rfft(x[item, start : start + window].numpy() * hann)) ** 2
+                / (hann**2).sum()
+                for x in (estimate, noise)
+            ]
+            total = 0.0
+            for lo_hz, hi_hz in pairwise(edges):
+                band = inside & (hz > lo_hz) & (hz <= hi_hz)
+                if band.any():
+                    levels = [np.log10(power[band].mean() + POWER_FLOOR) for power in powers]
+                    total += weight[band].sum() * abs(levels[0] - levels[1])
+            distances.append(total)
+    assert found == pytest.approx(np.mean(distances), rel=1e-3)
+
+
+def test_bands_forgive_what_bins_do_not(noise):
+    """Another draw of the same noise is as loud, band by band, but not bin by bin."""
+    bands = band_power_distance(noise.flip(0), noise, RATE, CUTOFF, BANDWIDTH, LossConfig())
+    bins = signal_distance(noise.flip(0), noise, RATE, CUTOFF, BANDWIDTH, LossConfig())
+    assert 0.01 < bands < 0.25 * bins
 
 
 def test_what_lies_below_the_cutoff_or_above_the_bandwidth_costs_nothing(noise):
