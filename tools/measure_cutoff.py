@@ -144,19 +144,24 @@ def dither_half(x: Samples, rng: np.random.Generator) -> Samples:
 def codec_edge_hz(x: Samples, y: Samples, rate: int) -> float:
     """Where the codec's output falls 10 dB under the original for half an octave or for good.
 
-    Only bands within 75 dB of the original's strongest count; where none falls, the last of them.
+    Only bands count where either lies within 75 dB of its strongest; where none falls, it is the
+    last of them.
     """
     hz, before = signal.welch(x, rate, nperseg=2048)
     _, after = signal.welch(y, rate, nperseg=2048)
     edges_hz = 1000 * 2 ** (np.arange(200) / 24)
     edges_hz = edges_hz[edges_hz < rate / 2]
-    which = np.digitize(hz, edges_hz)
-    bands = range(1, len(edges_hz))
-    level = np.array([before[which == band].mean() for band in bands])
-    ratio = np.array([after[which == band].mean() for band in bands]) / (level + 1e-30)
-    there = level > level.max() * 10**-7.5
-    for band in np.flatnonzero(there & (ratio < 0.1)):
-        if np.all(ratio[band : band + 12][there[band : band + 12]] < 0.1):
+    bands = np.digitize(hz, edges_hz)
+    levels = np.array(
+        [
+            [power[bands == band].mean() for band in range(1, len(edges_hz))]
+            for power in (before, after)
+        ]
+    )
+    there = np.any(levels > levels.max() * 10**-7.5, axis=0)
+    fallen = levels[1] < 0.1 * levels[0]
+    for band in np.flatnonzero(there & fallen):
+        if np.all(fallen[band : band + 12][there[band : band + 12]]):
             return float(edges_hz[band])
     return float(edges_hz[np.flatnonzero(there)[-1] + 1])
 

@@ -76,8 +76,9 @@ def test_gentle_filters_are_found_or_left_open(recording) -> None:
     errors = errors_of(answers)
     assert len(errors) > 0.7 * len(answers)
     assert all(e.verdict != "full band" for e, _ in answers)
-    assert np.median(np.abs(errors)) < 0.12
-    assert np.mean(errors > 0.15) < 0.15
+    assert np.median(np.abs(errors)) < 0.1
+    assert np.mean(errors > 0.15) < 0.05
+    assert errors.max() < 0.25
 
 
 @pytest.mark.parametrize("name", SPEECH)
@@ -210,9 +211,9 @@ def test_too_low_a_rate_is_unsure(make_noise) -> None:
 
 @pytest.mark.parametrize("block", [1, 977, 48000, 10**7])
 def test_blocks_do_not_change_the_answer(recording, block: int) -> None:
-    samples, rate = recording("piano_44k")
+    samples, rate = recording("speech_en_48k")
     samples = soxr.resample(soxr.resample(samples.T, rate, 8000), 8000, rate).T
-    samples = samples[:, : rate // 2 if block == 1 else None]
+    samples = np.concatenate([samples, 0.5 * samples])[:, : rate if block == 1 else None]
     estimator = CutoffEstimator(rate)
     for start in range(0, samples.shape[1], block):
         estimator.push(samples[:, start : start + block])

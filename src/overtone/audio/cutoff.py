@@ -67,7 +67,7 @@ FULL_BAND_PRIOR = 0.5
 FULL_BAND_RATIO = 0.97
 """An edge above this part of the Nyquist frequency is a full band."""
 USUAL_QUANTILE = 0.35
-RISK_QUANTILE, TOO_HIGH = 0.02, 1.1
+RISK_QUANTILE, TOO_HIGH = 0.02, 1.05
 """The cutoff must not be TOO_HIGH times the truth with more than this probability: too high makes
 a network take filtered-out bins for content, too low only gives it more to predict."""
 NEAR = (0.8, 1.35)
