@@ -42,8 +42,8 @@ a few frames rule, and a mean of dB, which the empty frames of a lossy codec rul
 LOWEST_BAND_HZ = 250.0
 BANDS_PER_OCTAVE = 24
 
-# The natural spectrum in dB, fitted to full-band speech and piano: a mean that falls faster above
-# a knee, and the variances of offset, slopes, slow wander and fine ripple about it.
+# The natural spectrum in dB: a mean that falls faster above a knee, and the variances of offset,
+# slopes, slow wander and fine ripple about it. Found by a search over low-passed speech and piano.
 SLOPE_DB_PER_OCTAVE, SLOPE_SD = -6.0, 2.0
 KNEE_HZ = 13000.0
 TOP_SLOPE_DB_PER_OCTAVE, TOP_SLOPE_SD = -25.0, 12.0
