@@ -16,12 +16,13 @@ other frames of its chunk, and chunking cannot change the result.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
@@ -105,12 +106,13 @@ class DeployedExtender(nn.Module):
         model = self.model
         edge_hz = VISIBLE_END * cutoff_hz[:, None]
         frequencies_hz: Tensor = model.frequencies_hz
-        mask = (frequencies_hz[: re.shape[-1]] <= edge_hz).to(re.dtype)[:, None]
+        visible = (frequencies_hz[: re.shape[-1]] <= edge_hz).to(re.dtype)
+        mask = visible[:, None]
         re, im = re * mask, im * mask
         log_power = ((re * re + im * im) * 1e6 + POWER_FLOOR * 1e6).log()
         compression = (0.35 * math.log(1e6) - 0.35 * log_power).exp()
         features = [log_power * (mask / (3 * math.log(10))), re * compression, im * compression]
-        x: Tensor = model.embed(torch.cat(features, dim=-1)) + model.embed_mask(mask)
+        x: Tensor = model.embed(torch.cat(features, dim=-1)) + model.embed_mask(visible)[:, None]
         embedded: Tensor = model.embed_norm(x)
         return embedded
 
@@ -124,75 +126,89 @@ class DeployedExtender(nn.Module):
 
 
 def quantise(graph: onnx.GraphProto) -> int:
-    """Make the graph's large matrix products 8-bit ones, in place; return how many there were."""
+    """Make the graph's large matrix products 8-bit ones, in place; return how many there were.
+
+    Their left sides ``[..., k]`` must agree in all but ``k``.
+    """
     weights = {weight.name: weight for weight in graph.initializer}
     nodes: list[onnx.NodeProto] = []
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "q_last": np.array([-1]),
         "q_first": np.array([0]),
-        "q_step": np.float32(1 / ACTIVATION_STEPS),
-        "q_tiny": np.float32(1e-12),
-        "q_zero": np.uint8(ZERO_POINT),
-        "q_one": np.float32(1),
+        "q_step": np.array(1 / ACTIVATION_STEPS, np.float32),
+        "q_tiny": np.array(1e-12, np.float32),
+        "q_zero": np.array(ZERO_POINT, np.uint8),
+        "q_one": np.array(1, np.float32),
     }
     rounded: set[str] = set()
+    widths: set[int] = set()
     products = 0
     for node in graph.node:
         weight = weights.get(node.input[1]) if node.op_type == "MatMul" else None
         if weight is None or np.prod(weight.dims) < SMALLEST_PRODUCT:
             nodes.append(node)
             continue
-        source, target = node.input[0], node.output[0]
+        (depth, width), source, target = weight.dims, node.input[0], node.output[0]
         if source not in rounded:  # the heads share what they read
+            constants[f"q_rows_{depth}"] = np.array([-1, depth])
+            nodes += _round_rows(source, depth, first=not rounded)
             rounded.add(source)
-            constants[f"{source}_2d"] = np.array([-1, weight.dims[0]])
-            nodes += _round_rows(source)
+        if width not in widths:
+            constants[f"q_width_{width}"] = np.array([width])
+            shape = ["q_lead", f"q_width_{width}"], [f"q_shape_{width}"]
+            nodes.append(helper.make_node("Concat", *shape, axis=0))
+            widths.add(width)
         matrix = numpy_helper.to_array(weight)
         scale = np.maximum(np.abs(matrix).max(0), 1e-12) / WEIGHT_STEPS
         integers = np.round(matrix / scale).astype(np.int8)
         weight.CopyFrom(numpy_helper.from_array(integers, weight.name))
         constants[f"{target}_scale"] = scale.astype(np.float32)
-        constants[f"{target}_zeros"] = np.zeros(len(scale), np.int8)
-        constants[f"{target}_width"] = np.array([len(scale)])
-        nodes += _multiply(source, weight.name, target)
+        constants[f"q_zeros_{width}"] = np.zeros(width, np.int8)
+        nodes += _multiply(source, weight.name, target, width)
         products += 1
-    del graph.node[:]
-    graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(value), name)
-        for name, value in constants.items()
-        if name in used
-    )
+    if products:
+        del graph.node[:]
+        graph.node.extend(nodes)
+        graph.initializer.extend(
+            numpy_helper.from_array(value, name) for name, value in constants.items()
+        )
     return products
 
 
-def _round_rows(x: str) -> list[onnx.NodeProto]:
-    """Nodes that turn ``x [..., k]`` into rows of 8-bit numbers ``x_u8`` and their ``x_scale``."""
+def _round_rows(x: str, depth: int, *, first: bool) -> list[onnx.NodeProto]:
+    """Nodes that turn ``x [..., k]`` into rows of 8-bit numbers ``x_u8`` and their ``x_scale``.
+
+    The first ones also find what all share: the leading axes, and a zero point for each row.
+    """
     make = helper.make_node
-    return [
-        make("Reshape", [x, f"{x}_2d"], [f"{x}_rows"]),
+    nodes = [
+        make("Reshape", [x, f"q_rows_{depth}"], [f"{x}_rows"]),
         make("Abs", [f"{x}_rows"], [f"{x}_abs"]),
         make("ReduceMax", [f"{x}_abs", "q_last"], [f"{x}_peak"], keepdims=0),
-        make("Mul", [f"{x}_peak", "q_step"], [f"{x}_raw_scale"]),
-        make("Max", [f"{x}_raw_scale", "q_tiny"], [f"{x}_scale"]),
-        make("Shape", [f"{x}_scale"], [f"{x}_count"]),
-        make("Expand", ["q_zero", f"{x}_count"], [f"{x}_zero"]),
-        make("QuantizeLinear", [f"{x}_rows", f"{x}_scale", f"{x}_zero"], [f"{x}_u8"], axis=0),
+        make("Mul", [f"{x}_peak", "q_step"], [f"{x}_step"]),
+        make("Add", [f"{x}_step", "q_tiny"], [f"{x}_scale"]),
+    ]
+    if first:
+        nodes += [
+            make("Shape", [x], ["q_shape"]),
+            make("Slice", ["q_shape", "q_first", "q_last"], ["q_lead"]),
+            make("Shape", [f"{x}_scale"], ["q_count"]),
+            make("Expand", ["q_zero", "q_count"], ["q_zero_rows"]),
+        ]
+    return [
+        *nodes,
+        make("QuantizeLinear", [f"{x}_rows", f"{x}_scale", "q_zero_rows"], [f"{x}_u8"], axis=0),
         make("Unsqueeze", [f"{x}_scale", "q_last"], [f"{x}_column"]),
-        make("Shape", [x], [f"{x}_shape"]),
-        make("Slice", [f"{x}_shape", "q_first", "q_last"], [f"{x}_lead"]),
     ]
 
 
-def _multiply(x: str, weight: str, y: str) -> list[onnx.NodeProto]:
-    """Nodes that give ``y [..., n]``, the product of rounded rows and weights."""
+def _multiply(x: str, weight: str, y: str, width: int) -> list[onnx.NodeProto]:
+    """Nodes that give ``y [..., width]``, the product of rounded rows and weights."""
     make = helper.make_node
-    operands = [f"{x}_u8", weight, "q_one", f"{y}_scale", "q_zero", f"{y}_zeros"]
+    operands = [f"{x}_u8", weight, "q_one", f"{y}_scale", "q_zero", f"q_zeros_{width}"]
     return [
         # onnxruntime's own operator: the integer product and its scaling in one pass.
         make("MatMulIntegerToFloat", operands, [f"{y}_units"], domain="com.microsoft"),
         make("Mul", [f"{y}_units", f"{x}_column"], [f"{y}_rows"]),
-        make("Concat", [f"{x}_lead", f"{y}_width"], [f"{y}_shape"], axis=0),
-        make("Reshape", [f"{y}_rows", f"{y}_shape"], [y]),
+        make("Reshape", [f"{y}_rows", f"q_shape_{width}"], [y]),
     ]
