@@ -221,7 +221,13 @@ _MAIN = """
 from overtone.cli import main
 main()
 """
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# Not passed on: thread counts are set here, and without bytecode every start would compile.
+LEFT_OUT = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 def run_enhance(
@@ -246,7 +252,7 @@ def run_enhance(
 def _run(program: str, cores: str, *arguments: str) -> tuple[float, float, int, str]:
     """Run a program to its end: wall and CPU seconds, peak bytes (0 if not known), output."""
     command = [sys.executable, "-c", _CONFINE + program, cores, *arguments]
-    environment = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
+    environment = {k: v for k, v in os.environ.items() if k not in LEFT_OUT}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         begun = time.perf_counter()
         process = subprocess.Popen(
