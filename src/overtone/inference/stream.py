@@ -14,7 +14,6 @@ passes through an STFT, so what lies below the cutoff stays as it was:
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from overtone.audio.resample import StreamResampler, resampled_length
@@ -56,8 +55,10 @@ class ResidualStream:
         # White noise of standard deviation s has bins of mean power s^2, as in training.
         norm = np.sqrt(np.sum(hann**2))
         overlap = np.sum(hann.reshape(-1, info.hop_samples)[:, 0] ** 2)
-        self._analysis = (hann * (gain / norm)).astype(np.float32)
-        self._synthesis = (hann * (norm / (overlap * gain))).astype(np.float32)
+        # A window is a few hops long; both are applied hop by hop, ``[folds, hop]``.
+        hops = hann.reshape(-1, info.hop_samples).astype(np.float32)
+        self._analysis = hops * np.float32(gain / norm)
+        self._synthesis = hops * np.float32(norm / (overlap * gain))
         past = info.window_samples - info.hop_samples
         self._input = np.zeros((channels, past), np.float32)
         self._tail = np.zeros((channels, past), np.float32)
@@ -96,20 +97,25 @@ class ResidualStream:
 
     def _frames(self, held: FloatArray, first: int, last: int) -> FloatArray:
         """Analyse, run and overlap-add frames ``first`` to ``last`` of ``held``."""
-        window, hop = self._window_samples, self._hop
-        span = held[:, first * hop : (last - 1) * hop + window]
-        frames = sliding_window_view(span, window, axis=1)[:, ::hop] * self._analysis
-        spectrum = np.fft.rfft(frames).astype(np.complex64, copy=False)
-        residual, self._state = self._model.run(spectrum, self._cutoff_hz, self._state)
-        pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False) * self._synthesis
-        count, folds = last - first, window // hop
-        out = np.zeros((self._channels, count + folds - 1, hop), np.float32)
-        out[:, : folds - 1] = self._tail.reshape(self._channels, folds - 1, hop)
-        split = pieces.reshape(self._channels, count, folds, hop)
+        window, hop, folds = self._window_samples, self._hop, len(self._analysis)
+        channels, count = self._channels, last - first
+        span = held[:, first * hop : (last - 1) * hop + window].reshape(channels, -1, hop)
+        frames = np.empty((channels, count, folds, hop), np.float32)
         for fold in range(folds):
-            out[:, fold : fold + count] += split[:, :, fold]
-        self._tail = out[:, count:].reshape(self._channels, -1)
-        return out[:, :count].reshape(self._channels, -1)
+            np.multiply(span[:, fold : fold + count], self._analysis[fold], out=frames[:, :, fold])
+        # numpy before 2 computes in double precision.
+        double = np.fft.rfft(frames.reshape(channels, count, window))
+        spectrum = double.astype(np.complex64, copy=False)
+        residual, self._state = self._model.run(spectrum, self._cutoff_hz, self._state)
+        pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
+        pieces = pieces.reshape(channels, count, folds, hop)
+        pieces *= self._synthesis
+        out = np.zeros((channels, count + folds - 1, hop), np.float32)
+        out[:, : folds - 1] = self._tail.reshape(channels, folds - 1, hop)
+        for fold in range(folds):
+            out[:, fold : fold + count] += pieces[:, :, fold]
+        self._tail = out[:, count:].reshape(channels, -1)
+        return out[:, :count].reshape(channels, -1)
 
 
 class EnhanceStream:
