@@ -12,7 +12,18 @@ from typing import Annotated
 import typer
 
 from overtone import __version__
-from overtone.cli import benchmark, enhance, evaluate, export, live, models, plot, stream, train
+from overtone.cli import (
+    benchmark,
+    enhance,
+    evaluate,
+    export,
+    live,
+    models,
+    plot,
+    prepare,
+    stream,
+    train,
+)
 from overtone.errors import OvertoneError
 
 app = typer.Typer(
@@ -35,6 +46,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(benchmark.app)
+app.add_typer(prepare.app, name="prepare")
 
 
 def _print_version(wanted: bool) -> None:

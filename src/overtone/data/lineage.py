@@ -1,0 +1,284 @@
+"""The lineage's corpora: where their files lie, and which are held out.
+
+A :class:`Listing` names the files of one split of one corpus, in a fixed order. The rules are
+data, ``layouts/lineage.toml`` in this package; :func:`rules_text` gives them to be printed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from overtone.audio.files import INPUT_EXTENSIONS
+from overtone.errors import InvalidInputError
+
+Split = Literal["train", "validation", "test", "all"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of one split of one corpus.
+
+    ``names`` are relative to ``folder`` and may repeat. ``left_out`` tells, a line each, what
+    belongs to the split and is skipped, and why. ``rule`` says how the split was made.
+    """
+
+    corpus: str
+    split: str
+    folder: Path
+    names: tuple[str, ...]
+    rule: str
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in order."""
+        return [self.folder / name for name in self.names]
+
+
+def rules_text() -> str:
+    """The split rules as the TOML text they are kept in."""
+    return (resources.files("overtone.data") / "layouts" / "lineage.toml").read_text("utf-8")
+
+
+def rules(corpus: str) -> dict[str, Any]:
+    """The rules of one corpus: "vctk", "gtzan" or "piano"."""
+    found: dict[str, Any] = tomllib.loads(rules_text())[corpus]
+    return found
+
+
+def read_file_list(file_list: Path, folder: Path) -> Listing:
+    """The recordings that a text file names, one a line, relative to ``folder``.
+
+    Raises:
+        InvalidInputError: the list cannot be read, is empty, or names what is missing or is no
+            audio file; all of these are named.
+    """
+    try:
+        lines = file_list.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InvalidInputError(f"{file_list}: cannot be read ({reason})") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise InvalidInputError(f"{file_list}: names no files; write one a line")
+    wrong = [name for name in dict.fromkeys(names) if not _is_audio(Path(name))]
+    if wrong:
+        raise InvalidInputError(
+            f"{file_list}: not audio files: {', '.join(wrong)}; take these lines out"
+        )
+    missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]
+    if missing:
+        raise InvalidInputError(
+            f"{file_list}: {len(missing)} of {len(set(names))} files are not in {folder}:"
+            f" {', '.join(missing)}; give their folder with --in-dir"
+        )
+    return Listing("files", file_list.stem, folder, names, f"as listed in {file_list.name}")
+
+
+def vctk(
+    root: Path,
+    split: Split,
+    *,
+    speaker: str | None = None,
+    microphone: str = "mic1",
+    once: bool = False,
+) -> Listing:
+    """VCTK 0.80 or 0.92: one ``speaker``, or all of them if None.
+
+    ``root`` is the corpus or its folder of speakers; ``microphone`` chooses between the two
+    recordings of each utterance in 0.92. ``once`` names no file twice (see the rules).
+    """
+    law = rules("vctk")
+    folder = _corpus_folder(root, law["folders"], "VCTK")
+    speakers = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if speaker is not None:
+        if speaker not in speakers:
+            raise InvalidInputError(
+                f"{folder}: no speaker {speaker!r}; there are {', '.join(speakers) or 'none'}"
+            )
+        names = _utterances(folder, speaker, microphone)
+        held = law["single_speaker"]["held_out_utterances"]
+        train, validation = names[:-held], names[-held:]
+        if not once:
+            validation = validation * law["single_speaker"]["repeats"]
+        rule = f"speaker {speaker}, the last {held} utterances held out"
+    else:
+        held_out = set(law["multi_speaker"]["held_out_speakers"])
+        named = {name: _utterances(folder, name, microphone) for name in speakers}
+        train = [file for name in speakers if name not in held_out for file in named[name]]
+        validation = [file for name in speakers if name in held_out for file in named[name]]
+        rule = f"speakers {', '.join(sorted(held_out))} held out"
+    return _listing("vctk", split, folder, train, validation, [], rule)
+
+
+def gtzan(root: Path, split: Split, genre: str) -> Listing:
+    """GTZAN: one ``genre``, the last tenth of its tracks held out."""
+    law = rules("gtzan")
+    if genre not in law["genres"]:
+        raise InvalidInputError(f"no genre {genre!r} in GTZAN; known: {', '.join(law['genres'])}")
+    folder = _corpus_folder(root, law["folders"], "GTZAN") / genre
+    if not folder.is_dir():
+        raise InvalidInputError(f"no folder {folder}; give the one that holds the genres")
+    names = _audio_names(folder)
+    held = _count(len(names), law["held_out_fraction"])
+    parts = {
+        "train": names[:-held],
+        "validation": names[-held:],
+        "all": names,
+        "test": [],
+    }
+    damaged = [name for name in parts[split] if Path(name).stem in law["damaged"]]
+    kept = [[n for n in parts[p] if n not in damaged] for p in ("train", "validation")]
+    left_out = [f"{name}: known to be damaged in GTZAN" for name in damaged]
+    rule = f"genre {genre}, the last {held} of {len(names)} tracks held out"
+    return _listing("gtzan", split, folder, kept[0], kept[1], [], rule, left_out)
+
+
+def piano(root: Path, split: Split, *, seed: int | None = None) -> Listing:
+    """SampleRNN's arrays in ``root`` if they are there, else its recordings split 88/6/6."""
+    law = rules("piano")
+    arrays: dict[str, str] = law["arrays"]
+    if root.is_file() and root.suffix == ".npy":
+        split_of = {name: part for part, name in arrays.items()}
+        return Listing(
+            "piano", split_of.get(root.name, root.stem), root.parent, (root.name,), "the array's"
+        )
+    if any((root / name).is_file() for name in arrays.values()):
+        wanted = list(arrays.values()) if split == "all" else [arrays[split]]
+        missing = [name for name in wanted if not (root / name).is_file()]
+        if missing:
+            raise InvalidInputError(f"{root}: no {', '.join(missing)} beside the other arrays")
+        return Listing("piano", split, root, tuple(wanted), "SampleRNN's arrays")
+    return seeded(
+        root,
+        split,
+        corpus="piano",
+        seed=law["seed"] if seed is None else seed,
+        validation_fraction=law["validation_fraction"],
+        test_fraction=law["test_fraction"],
+    )
+
+
+def seeded(
+    root: Path,
+    split: Split,
+    *,
+    corpus: str = "folder",
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.0,
+) -> Listing:
+    """Every recording below ``root``, split by whole files.
+
+    Files are ordered by a hash of the seed and their name: adding one moves few others.
+    """
+    names = _checked_folder(root, validation_fraction, test_fraction)
+    order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    test = _count(len(names), test_fraction)
+    validation = _count(len(names), validation_fraction)
+    rule = (
+        f"by seed {seed}: {validation_fraction:g} validation, {test_fraction:g} test,"
+        f" of {len(names)} files"
+    )
+    return _listing(
+        corpus,
+        split,
+        root,
+        sorted(order[test + validation :]),
+        sorted(order[test : test + validation]),
+        sorted(order[:test]),
+        rule,
+    )
+
+
+def by_name(
+    root: Path, split: Split, *, validation_fraction: float = 0.1, test_fraction: float = 0.0
+) -> Listing:
+    """Every recording below ``root``: the last by name are the test, those before validation."""
+    names = _checked_folder(root, validation_fraction, test_fraction)
+    test = len(names) - _count(len(names), test_fraction)
+    validation = test - _count(len(names), validation_fraction)
+    rule = (
+        f"by name: the last {test_fraction:g} test, {validation_fraction:g} before it validation,"
+        f" of {len(names)} files"
+    )
+    return _listing(
+        "folder", split, root, names[:validation], names[validation:test], names[test:], rule
+    )
+
+
+def _checked_folder(root: Path, *fractions: float) -> list[str]:
+    if min(fractions) < 0 or sum(fractions) >= 1:
+        raise InvalidInputError(
+            "the shares held out must be 0 or more and leave something to train on, not "
+            + " and ".join(f"{fraction:g}" for fraction in fractions)
+        )
+    if not root.is_dir():
+        raise InvalidInputError(f"no folder {root}; give one with recordings")
+    return _audio_names(root)
+
+
+def _listing(
+    corpus: str,
+    split: Split,
+    folder: Path,
+    train: Sequence[str],
+    validation: Sequence[str],
+    test: Sequence[str],
+    rule: str,
+    left_out: Iterable[str] = (),
+) -> Listing:
+    parts = {"train": train, "validation": validation, "test": test}
+    parts["all"] = sorted({*train, *validation, *test})
+    if not parts[split]:
+        raise InvalidInputError(f"{folder}: the {split} split is empty ({rule}); choose another")
+    return Listing(corpus, split, folder, tuple(parts[split]), rule, tuple(left_out))
+
+
+def _count(files: int, fraction: float) -> int:
+    """How many files a share is: at least one where it is asked for."""
+    return max(1, round(files * fraction)) if fraction else 0
+
+
+def _utterances(folder: Path, speaker: str, microphone: str) -> list[str]:
+    names = [f"{speaker}/{name}" for name in _audio_names(folder / speaker)]
+    other = re.compile(r"_mic\d+$")
+    return [
+        name
+        for name in names
+        if not other.search(Path(name).stem) or Path(name).stem.endswith(f"_{microphone}")
+    ]
+
+
+def _corpus_folder(root: Path, inside: list[str], corpus: str) -> Path:
+    """``root`` or the folder in it that holds the speakers or genres."""
+    if not root.is_dir():
+        raise InvalidInputError(f"no folder {root}; give the one that holds {corpus}")
+    for name in inside:
+        for candidate in (root / name, root / "VCTK-Corpus" / name):
+            if candidate.is_dir():
+                return candidate
+    return root
+
+
+def _audio_names(folder: Path) -> list[str]:
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if _is_audio(path) and not path.name.startswith(".") and path.is_file()
+    )
+    if not names:
+        raise InvalidInputError(f"{folder}: no recordings; see the layouts in docs/corpora.md")
+    return names
+
+
+def _is_audio(path: Path) -> bool:
+    return path.suffix.lower() in INPUT_EXTENSIONS
