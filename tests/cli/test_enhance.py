@@ -17,7 +17,7 @@ import soundfile
 
 from overtone.audio.cutoff import CutoffEstimate
 from overtone.cli import main
-from overtone.cli.enhance import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
+from overtone.cli.options import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from overtone.errors import AudioFileError, ModelError
 from overtone.inference.enhancer import MAX_RATE_HZ, MIN_RATE_HZ, FileReport
 

@@ -6,7 +6,6 @@ functions, so that ``--help`` stays instant.
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import sys
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from overtone.cli.options import Device, DeviceOption, ModelOption, parse_cutoff, parse_rate
 from overtone.cli.printer import Printer
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 
@@ -29,17 +29,8 @@ if TYPE_CHECKING:
     from overtone.inference.plan import Outcome
 
 # As in overtone.inference.enhancer, which is too heavy to import for them.
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
 PICTURE_S = 60.0  # a spectrogram of more would show less, and an hour would not fit in memory
 PIPE = "-"
-
-
-class Device(StrEnum):
-    """Where the model runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 class Bits(StrEnum):
@@ -59,27 +50,6 @@ SUBTYPES = {
 }
 
 
-def parse_hertz(text: str) -> float:
-    """Read a frequency: ``4000``, ``4k``, ``44.1 kHz``."""
-    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(k?)(?:hz)?", text.strip(), flags=re.IGNORECASE)
-    if not match or float(match[1]) == 0:
-        raise typer.BadParameter(f"{text!r} is not a frequency in Hz, such as 4000 or 4k")
-    return float(match[1]) * (1000 if match[2] else 1)
-
-
-def parse_cutoff(text: str) -> float | None:
-    """Read a cutoff: a frequency, or ``auto`` (None) to have it detected."""
-    return None if text.strip().lower() == "auto" else parse_hertz(text)
-
-
-def parse_rate(text: str) -> int:
-    """Read a sample rate in Hz."""
-    rate = round(parse_hertz(text))
-    if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-        raise typer.BadParameter(f"{rate} Hz is not within {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
-    return rate
-
-
 def enhance(
     files: Annotated[
         list[str],
@@ -97,15 +67,7 @@ def enhance(
             "beside it; what cannot be written in its own format (m4a ...) NAME.enhanced.flac.",
         ),
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            help="A name that 'overtone models' lists, or an .onnx file.",
-        ),
-    ] = "auto",
+    model: ModelOption = "auto",
     rate: Annotated[
         int | None,
         typer.Option(
@@ -128,9 +90,7 @@ def enhance(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[
-        Device, typer.Option("-d", "--device", help="Where to compute.")
-    ] = Device.AUTO,
+    device: DeviceOption = Device.AUTO,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files done at the same time.")
     ] = 1,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from overtone.cli.enhance import parse_hertz, parse_rate
+from overtone.cli.options import parse_hertz, parse_rate
 from overtone.cli.pairs import Pair, pair_files
 from overtone.errors import InvalidInputError, OvertoneError
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overtone.cli.enhance import Device, parse_hertz, parse_rate
+from overtone.cli.options import (
+    Device,
+    DeviceOption,
+    LevelOption,
+    ModelOption,
+    parse_hertz,
+    parse_rate,
+)
 
 if TYPE_CHECKING:
     from overtone.inference.duplex import Meter
@@ -35,15 +42,7 @@ def live(
         ),
     ] = "48000",  # type: ignore[assignment]  # typer parses defaults too
     channels: Annotated[int, typer.Option("--channels", min=1, max=64, metavar="N")] = 1,
-    level: Annotated[
-        float | None,
-        typer.Option(
-            "--level",
-            metavar="DBFS",
-            help="RMS level of what sounds, pauses aside. Default: -26, that of telephony.",
-            show_default=False,
-        ),
-    ] = None,
+    level: LevelOption = None,
     block_ms: Annotated[
         float,
         typer.Option(
@@ -65,18 +64,8 @@ def live(
     list_devices: Annotated[
         bool, typer.Option("--list-devices", help="Print the audio devices and stop.")
     ] = False,
-    model: Annotated[
-        str,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            help="A name that 'overtone models' lists, or an .onnx file.",
-        ),
-    ] = "auto",
-    device: Annotated[
-        Device, typer.Option("-d", "--device", help="Where to compute.")
-    ] = Device.AUTO,
+    model: ModelOption = "auto",
+    device: DeviceOption = Device.AUTO,
 ) -> None:
     """Enhance from the microphone to the loudspeaker, until Ctrl-C.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from overtone.cli.enhance import parse_hertz
+from overtone.cli.options import parse_hertz
 
 
 def plot(

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from overtone.cli.enhance import Device, parse_hertz, parse_rate
+from overtone.cli.options import (
+    Device,
+    DeviceOption,
+    LevelOption,
+    ModelOption,
+    parse_hertz,
+    parse_rate,
+)
 from overtone.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -77,15 +84,7 @@ def stream(
             show_default=False,
         ),
     ] = None,
-    level: Annotated[
-        float | None,
-        typer.Option(
-            "--level",
-            metavar="DBFS",
-            help="RMS level of what sounds, pauses aside. Default: -26, that of telephony.",
-            show_default=False,
-        ),
-    ] = None,
+    level: LevelOption = None,
     listen: Annotated[
         float,
         typer.Option(
@@ -105,18 +104,8 @@ def stream(
             help="Sound read at once: less is sooner, more is cheaper.",
         ),
     ] = 20,
-    model: Annotated[
-        str,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            help="A name that 'overtone models' lists, or an .onnx file.",
-        ),
-    ] = "auto",
-    device: Annotated[
-        Device, typer.Option("-d", "--device", help="Where to compute.")
-    ] = Device.AUTO,
+    model: ModelOption = "auto",
+    device: DeviceOption = Device.AUTO,
 ) -> None:
     """Enhance a stream from standard input to standard output.
 

@@ -1,0 +1,61 @@
+"""What several commands ask for in the same words: option types and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def parse_hertz(text: str) -> float:
+    """Read a frequency: ``4000``, ``4k``, ``44.1 kHz``."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(k?)(?:hz)?", text.strip(), flags=re.IGNORECASE)
+    if not match or float(match[1]) == 0:
+        raise typer.BadParameter(f"{text!r} is not a frequency in Hz, such as 4000 or 4k")
+    return float(match[1]) * (1000 if match[2] else 1)
+
+
+def parse_cutoff(text: str) -> float | None:
+    """Read a cutoff: a frequency, or ``auto`` (None) to have it detected."""
+    return None if text.strip().lower() == "auto" else parse_hertz(text)
+
+
+def parse_rate(text: str) -> int:
+    """Read a sample rate in Hz."""
+    rate = round(parse_hertz(text))
+    if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+        raise typer.BadParameter(f"{rate} Hz is not within {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
+    return rate
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="A name that 'overtone models' lists, or an .onnx file.",
+    ),
+]
+DeviceOption = Annotated[Device, typer.Option("-d", "--device", help="Where to compute.")]
+LevelOption = Annotated[
+    float | None,
+    typer.Option(
+        "--level",
+        metavar="DBFS",
+        help="RMS level of what sounds, pauses aside. Default: -26, that of telephony.",
+        show_default=False,
+    ),
+]
