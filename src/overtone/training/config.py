@@ -36,6 +36,7 @@ class OptimiserConfig(BaseModel):
     cooldown_share: float = Field(default=0.4, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
+    # Matrix products in bfloat16, where the CPU has it.
     bfloat16: bool = True
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,17 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return o.learning_rate * warm * 0.5 * (1 - math.cos(math.pi * left))
 
 
+@cache
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; where it only emulates that, float32 is faster.
+
+    Older versions of torch cannot tell, and then the answer is no.
+    """
+    tell: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    found = tell()
+    return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16"))
+
+
 def losses(
     model: SpectralExtender, predict: Callable[..., Any], batch: Batch, config: TrainingConfig
 ) -> dict[str, Tensor]:
@@ -60,7 +72,8 @@ def losses(
     spectrum = torch.view_as_real(observed)
     ahead = torch.nn.functional.pad(spectrum, (0, 0, 0, 0, 0, lookahead))
     context = model.initial_state(len(clean)).context
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.optimiser.bfloat16):
+    bfloat16 = config.optimiser.bfloat16 and has_bfloat16()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         log_magnitude, phase, _ = predict(ahead, cutoff, context)
     log_magnitude, phase = log_magnitude[:, lookahead:], phase[:, lookahead:]
     weight = band_weight(c.bins, c.sample_rate, cutoff, bandwidth, weights.pivot_hz)
