@@ -28,7 +28,8 @@ def test_a_call_gets_its_top_back(enhancer, examples_dir, call):
     samples = min(reference.shape[1], out.shape[1])
     reference, out, plain = (x[:, :samples] for x in (reference, out, plain))
     assert lsd(reference, out) < 0.5 * lsd(reference, plain)
-    assert snr_db(reference, out) > snr_db(reference, plain) - 2
+    # A prediction of the right level and any phase costs 3 dB against predicting nothing.
+    assert snr_db(reference, out) > snr_db(reference, plain) - 4
 
 
 @pytest.mark.parametrize(

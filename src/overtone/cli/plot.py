@@ -12,7 +12,7 @@ from overtone.cli.options import parse_hertz
 
 def plot(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Recordings, left to right.")
+        list[Path], typer.Argument(metavar="FILE", help="Recordings, left to right.")
     ],
     output: Annotated[
         Path,

@@ -8,7 +8,8 @@ passes through an STFT, so what lies below the cutoff stays as it was:
 - output at another rate: the resampled recording plus the residual. A resampler rolls off below
   the lower Nyquist frequency, and would lose the last tenth of a low-rate file's band. So
   zeros are put between the samples first, which leaves that band whole and mirrors it above; the
-  mirror image lies above the cutoff, where the residual replaces everything.
+  mirror images lie above the cutoff, where the residual replaces everything. Rates that divide
+  the model's need no resampler at all then, and none of its delay.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ class EnhanceStream:
     def _stuff(self, block: FloatArray) -> FloatArray:
         if self._stuffing == 1:
             return block
-        stuffed = np.zeros((self._channels, 2 * block.shape[1]), np.float32)
-        stuffed[:, ::2] = 2 * block
+        stuffed = np.zeros((self._channels, self._stuffing * block.shape[1]), np.float32)
+        stuffed[:, :: self._stuffing] = self._stuffing * block
         return stuffed
 
     def _merge(self, residual: FloatArray, *, last: bool) -> FloatArray:
@@ -191,5 +192,7 @@ class EnhanceStream:
 
 
 def stuffing(rate_in: int, rate_out: int, model_rate: int) -> int:
-    """How many samples stand for one on the way to the model: 2 where zeros are put between."""
+    """How many samples stand for one on the way to the model; all but one are zeros."""
+    if model_rate % rate_in == 0:
+        return model_rate // rate_in
     return 2 if rate_in != rate_out and rate_in < model_rate else 1

@@ -149,7 +149,7 @@ def _draw_panel(
 def _mark_cutoff(panel: "Axes", cutoff_hz: float) -> None:
     panel.axhline(cutoff_hz / 1000, color="#f0f6fc", linewidth=1, linestyle=(0, (6, 4)), alpha=0.8)
     panel.annotate(
-        f"{cutoff_hz / 1000:g} kHz",
+        f"{cutoff_hz / 1000:.3g} kHz",
         (1, cutoff_hz / 1000),
         xycoords=("axes fraction", "data"),
         xytext=(-6, 4),
