@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -204,7 +205,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Part, Done | str]]:
             yield _make_part(job)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker)
     try:
         for future in as_completed([pool.submit(_make_part, job) for job in jobs]):
             yield future.result()
@@ -217,9 +218,17 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Part, Done | str]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process; the first one ends the others in order."""
+def _start_worker() -> None:
+    """Ctrl-C reaches every process: the first one ends the others, by whatever way it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _key(part: Part, settings: PatchSettings) -> str:
