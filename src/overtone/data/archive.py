@@ -119,7 +119,8 @@ def write_archive(
         InvalidInputError: the disk is full or the folder cannot be written.
     """
     h5py = _h5py()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Always the same name: what a killed process leaves, the next one overwrites.
+    part = path.with_name(f".{path.name}.part")
     try:
         with h5py.File(part, "w") as file:
             _fill(file, info, sources, np.array(lengths, np.int64), pieces)
