@@ -21,6 +21,15 @@ NETWORKS = {
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On a busy machine, threads that wait for each other take ten times as long as one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def build(name, **settings):
     torch.manual_seed(1)
     network = NETWORKS[name](**settings)
