@@ -119,7 +119,7 @@ def _open_decoder(path: Path) -> SndfileDecoder | PyavDecoder:
     if path.suffix.lower() in PYAV_EXTENSIONS:
         return PyavDecoder(path)
     decoder = SndfileDecoder(path)
-    if decoder.may_stop_early and has_pyav():
+    if decoder.needs_pyav and has_pyav():
         decoder.close()
         return PyavDecoder(path)
     return decoder
