@@ -11,9 +11,7 @@ from overtone.cli.options import parse_hertz
 
 
 def plot(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE", help="Recordings, left to right.")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, left to right.")],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="OUT", help="Picture to write: .png, .pdf or .svg."),
