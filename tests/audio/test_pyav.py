@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from overtone.audio import files
-from overtone.audio.files import AudioReader, probe, read_audio
+from overtone.audio.files import AudioReader, AudioWriter, probe, read_audio
 from overtone.errors import AudioFileError, MissingExtraError
 
 Samples = NDArray[np.float32]
@@ -190,3 +190,16 @@ def test_an_mp3_without_index_is_never_silently_shortened(
     monkeypatch.setattr(files, "has_pyav", lambda: False)
     with pytest.raises(AudioFileError, match=r"only the first .* s can be read.*overtone\[formats"):
         read_audio(mp3_without_index)
+
+
+def test_opus_is_the_same_by_either_decoder(tmp_path, examples_dir, monkeypatch):
+    original, rate = read_audio(examples_dir / "speech_en_48k.flac")
+    path = tmp_path / "speech.opus"
+    with AudioWriter(path, rate, 1) as writer:
+        writer.write(original)
+    by_ffmpeg, _ = read_audio(path)
+    monkeypatch.setattr("overtone.audio.files.has_pyav", lambda: False)
+    by_libsndfile, _ = read_audio(path)
+    assert by_ffmpeg.shape == by_libsndfile.shape == original.shape
+    error = by_ffmpeg - by_libsndfile
+    assert 10 * np.log10(np.sum(by_libsndfile**2) / np.sum(error**2)) > 30
