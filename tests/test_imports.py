@@ -8,7 +8,9 @@ import sys
 import pytest
 
 LABORATORY = {"torch", "torchaudio", "scipy", "matplotlib", "h5py", "librosa", "tensorboard"}
-LABORATORY |= {f"overtone.{room}" for room in ("degrade", "data", "models", "training")}
+LABORATORY |= {
+    f"overtone.{room}" for room in ("degrade", "data", "models", "training", "evaluation")
+}
 HEAVY = LABORATORY | {"numpy", "onnxruntime", "soundfile", "soxr", "rich"}
 
 REPORT = """

@@ -1,0 +1,1 @@
+"""The judge: systems run on archives, suites and damaged recordings, scored side by side."""
