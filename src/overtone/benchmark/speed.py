@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from overtone.errors import InvalidInputError, OvertoneError
+from overtone.report.provenance import machine
 
 # The recording that everything is measured on: as a wide-band call.
 INPUT_RATE = 16_000
@@ -75,43 +74,6 @@ class ModelSpeed:
     budget_s: dict[str, float]
     lengths: tuple[CommandCost, ...] = ()
     jobs_wall_s: dict[int, float] = field(default_factory=dict)
-
-
-def machine() -> dict[str, str]:
-    """What the numbers were measured on: processor, cores, memory, system, versions."""
-    cores = os.cpu_count() or 1
-    libraries = ("numpy", "onnxruntime", "soxr", "soundfile")
-    return {
-        "processor": _processor(),
-        "cores": str(cores),
-        "memory": _memory(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in libraries},
-    }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    known = {name.strip(): value.strip() for name, value in fields.items()}
-    details = [known.get("model name", platform.machine())]
-    if "cpu family" in known:
-        details.append(f"family {known['cpu family']} model {known.get('model', '?')}")
-    flags = known.get("flags", "").split()
-    details += [name for flag, name in (("avx512_vnni", "AVX-512 VNNI"),) if flag in flags]
-    return ", ".join(details)
-
-
-def _memory() -> str:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return "unknown"
-    return f"{size / 2**30:.1f} GiB"
 
 
 def measure(

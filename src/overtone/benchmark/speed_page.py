@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from overtone.benchmark.speed import CommandCost, ModelSpeed, budget_rows, machine
+from overtone.benchmark.speed import CommandCost, ModelSpeed, budget_rows
 from overtone.errors import MissingExtraError
 from overtone.report import Column, Table
 from overtone.report.output import new_file, refuse_existing, write_text
+from overtone.report.provenance import machine, provenance
 from overtone.report.tables import Cell
 
 PLOT_SUFFIX = ".svg"
@@ -111,7 +112,7 @@ def page(speeds: Sequence[ModelSpeed], plot: str | None = None) -> str:
         "Made by `overtone benchmark speed --markdown docs/speed.md`. Core-seconds are CPU time;"
         " they hardly depend on what else the machine does, wall seconds do.\n",
         "## The machine\n",
-        "".join(f"- {name}: {value}\n" for name, value in machine().items()),
+        "".join(f"- {name}: {value}\n" for name, value in provenance().items()),
         "## Cost of a second of audio, and of a live block\n",
         summary(speeds, with_machine=False).render("markdown"),
     ]
