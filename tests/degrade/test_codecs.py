@@ -8,7 +8,12 @@ import soundfile
 import soxr
 
 from overtone.degrade import codecs
-from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip, vorbis_roundtrip
+from overtone.degrade.codecs import (
+    mp3_roundtrip,
+    opus_roundtrip,
+    telephone_roundtrip,
+    vorbis_roundtrip,
+)
 from overtone.errors import InvalidInputError
 
 
@@ -137,3 +142,25 @@ def test_refusals_name_the_value() -> None:
         vorbis_roundtrip(second, 48000, 11)
     with pytest.raises(InvalidInputError, match=r"\(3, 100\)"):
         mp3_roundtrip(np.zeros((3, 100)), 48000, 64)
+
+
+@pytest.mark.parametrize(("codec", "least_snr_db"), [("GSM", 5), ("mu-law", 30), ("A-law", 30)])
+@pytest.mark.parametrize("samples", [1, 8000, 12_345])
+def test_telephones_keep_length_and_place(
+    piano: np.ndarray, codec: str, least_snr_db: float, samples: int
+) -> None:
+    x = at_rate(piano[0], 8000)[:samples]
+    y = telephone_roundtrip(x, codec)
+    assert y.shape == x.shape
+    if samples > 1:
+        assert 10 * np.log10(np.sum(x**2) / np.sum((y - x) ** 2)) > least_snr_db
+
+
+def test_telephones_refuse_what_they_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match=r"'AMR'; known: GSM, mu-law, A-law"):
+        telephone_roundtrip(np.zeros(160), "AMR")
+    with pytest.raises(InvalidInputError, match=r"not \(2, 160\)"):
+        telephone_roundtrip(np.zeros((2, 160)), "GSM")
+    monkeypatch.setattr(codecs.soundfile, "available_subtypes", lambda _: {"PCM_16": ""})
+    with pytest.raises(InvalidInputError, match="no GSM"):
+        telephone_roundtrip(np.zeros(160), "GSM")

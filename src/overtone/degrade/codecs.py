@@ -1,4 +1,4 @@
-"""What lossy codecs leave of a recording: MP3, Opus and Vorbis round trips in memory.
+"""What lossy codecs leave of a recording: round trips in memory, from MP3 to the telephone's.
 
 libsndfile does the coding, so nothing beyond the core install is needed. It takes a "compression
 level" from 0 to 1 instead of a bit rate; the level that yields a wanted rate was found in its
@@ -23,6 +23,8 @@ MP3_DELAY_SAMPLES = 576 + 529
 """LAME's and the decoder's delay. A frame too small for the LAME tag (up to 64 kbit/s or so)
 cannot tell the decoder to remove it."""
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
+TELEPHONE_SUBTYPES = {"GSM": "GSM610", "mu-law": "ULAW", "A-law": "ALAW"}
+GSM_BLOCK_SAMPLES = 320
 
 
 def mp3_roundtrip(samples: ArrayLike, sample_rate: int, bitrate_kbps: float) -> Samples:
@@ -53,7 +55,7 @@ def opus_roundtrip(samples: ArrayLike, sample_rate: int, bitrate_kbps: float) ->
     at_48k = soxr.resample(x.T, sample_rate, 48000, quality="VHQ").T
     decoded = _roundtrip(at_48k, 48000, "OGG", "OPUS", level)
     back = soxr.resample(decoded.T, 48000, sample_rate, quality="VHQ").T
-    return _fit(np.asarray(back, dtype=np.float32), x.shape[-1])
+    return fit(np.asarray(back, dtype=np.float32), x.shape[-1])
 
 
 def vorbis_roundtrip(samples: ArrayLike, sample_rate: int, quality: float) -> Samples:
@@ -65,6 +67,30 @@ def vorbis_roundtrip(samples: ArrayLike, sample_rate: int, quality: float) -> Sa
     if not 0 <= quality <= 10:
         raise InvalidInputError(f"Vorbis quality must be from 0 to 10, not {quality:g}")
     return _roundtrip(samples, sample_rate, "OGG", "VORBIS", 1 - quality / 10)
+
+
+def telephone_roundtrip(samples: ArrayLike, codec: str) -> Samples:
+    """Code ``samples [samples]`` at 8 kHz as a telephone does, and decode; same length.
+
+    ``codec`` is ``GSM`` (06.10 full rate, 13 kbit/s), ``mu-law`` or ``A-law`` (G.711, 64 kbit/s).
+    Raises InvalidInputError, also where libsndfile was built without the codec.
+    """
+    x = np.asarray(samples, dtype=np.float32)
+    if codec not in TELEPHONE_SUBTYPES:
+        known = ", ".join(TELEPHONE_SUBTYPES)
+        raise InvalidInputError(f"no telephone codec {codec!r}; known: {known}")
+    subtype = TELEPHONE_SUBTYPES[codec]
+    if subtype not in soundfile.available_subtypes("WAV"):
+        raise InvalidInputError(f"this libsndfile has no {codec}")
+    if x.ndim != 1:
+        raise InvalidInputError(f"telephone codecs take [samples], not {x.shape}")
+    if x.size == 0:
+        return x.copy()
+    whole = fit(x, -(-x.size // GSM_BLOCK_SAMPLES) * GSM_BLOCK_SAMPLES)
+    stream = io.BytesIO()
+    soundfile.write(stream, whole, 8000, format="WAV", subtype=subtype)
+    decoded, _ = soundfile.read(io.BytesIO(stream.getvalue()), dtype="float32")
+    return fit(decoded, x.size)
 
 
 def _level(codec: str, bitrate_kbps: float, low_kbps: float, high_kbps: float) -> float:
@@ -96,7 +122,7 @@ def _roundtrip(
     y = decoded.T
     if container == "MP3" and y.shape[-1] != x.shape[-1]:
         y = y[:, MP3_DELAY_SAMPLES:]
-    return _fit(y, x.shape[-1]).reshape(x.shape)
+    return fit(y, x.shape[-1]).reshape(x.shape)
 
 
 def _encode(
@@ -124,7 +150,7 @@ def _encode(
     return stream.getvalue()
 
 
-def _fit(x: Samples, samples: int) -> Samples:
+def fit(x: Samples, samples: int) -> Samples:
     """Cut or zero-pad the last axis to a length."""
     missing = samples - x.shape[-1]
     pad = [(0, 0)] * (x.ndim - 1) + [(0, max(0, missing))]
