@@ -1,6 +1,7 @@
-"""``overtone evaluate``: score estimates against their references.
+"""``overtone evaluate``: score estimates against their references, or methods on an archive.
 
 Pair the files, score each pair, print one table with the settings behind its numbers.
+:mod:`overtone.cli.evaluate_archive` does the same for archives of patches.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from overtone.cli.evaluate_archive import evaluate_archive
 from overtone.cli.options import parse_hertz, parse_rate
 from overtone.cli.pairs import Pair, pair_files
 from overtone.errors import InvalidInputError, OvertoneError
@@ -46,11 +48,13 @@ class Scored(NamedTuple):
 
 def evaluate(
     reference: Annotated[
-        str, typer.Argument(metavar="REFERENCE", help="The real recording: file, folder, pattern.")
-    ],
+        str | None,
+        typer.Argument(metavar="REFERENCE", help="The real recording: file, folder, pattern."),
+    ] = None,
     estimate: Annotated[
-        str, typer.Argument(metavar="ESTIMATE", help="What to score: file, folder or pattern.")
-    ],
+        str | None,
+        typer.Argument(metavar="ESTIMATE", help="What to score: file, folder or pattern."),
+    ] = None,
     cutoff: Annotated[
         float | None,
         typer.Option(
@@ -75,6 +79,26 @@ def evaluate(
     perceptual: Annotated[
         bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ and STOI (slow).")
     ] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            "--archive",
+            metavar="X.h5",
+            help="Score methods on an archive that 'overtone prepare' made, in place of files.",
+            show_default=False,
+        ),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="With --archive, may be repeated: a shipped model, an .onnx file, a folder that"
+            " 'overtone train' wrote, spline, soxr or copy-up.",
+            show_default=False,
+        ),
+    ] = None,
     table_format: Annotated[
         Format | None,
         typer.Option(
@@ -99,26 +123,29 @@ def evaluate(
 
     Lengths that differ by up to 0.1 s are trimmed to the shorter, and the
     table says so; more is an error.
+
+    With --archive, methods are compared with the cubic spline on the patches
+    of an archive, each mean with a bootstrap 95 % interval over recordings:
+
+    \b
+    overtone evaluate --archive val.h5 -m runs/tfilm/best -m soxr -o table.md
     """
-    from overtone.metrics import require_perceptual
     from overtone.report import refuse_existing, write_text
 
     if output is not None:
         refuse_existing(output, force)
-    if perceptual:
-        require_perceptual()
-    pairs, problems = pair_files(reference, estimate)
-    scored = []
-    for pair in _with_progress(pairs):
-        try:
-            scored.append(score(pair, rate, cutoff, perceptual))
-        except OvertoneError as error:
-            problems.append(_named(pair, str(error)))
+    chosen = table_format or _format_of(output)
+    problems: list[str] = []
+    if archive is None:
+        pairs = _named_pairs(reference, estimate, models, problems)
+        table = score_pairs(pairs, rate, cutoff, perceptual, problems)
+    else:
+        _refuse_beside_archive(reference or estimate, cutoff, rate, perceptual)
+        readable = chosen in (Format.TABLE, Format.MARKDOWN)
+        table = evaluate_archive(archive, models or [], readable=readable)
     for problem in problems:
         print(f"overtone: {problem}", file=sys.stderr)
-    if scored:
-        table = tabulate(scored, cutoff_hz=cutoff, rate=rate)
-        chosen = table_format or _format_of(output)
+    if table is not None:
         if output is not None:
             write_text(table.render(chosen.value), output, overwrite=force)
         elif chosen is Format.TABLE:
@@ -127,6 +154,50 @@ def evaluate(
             print(table.render(chosen.value), end="")
     if problems:
         raise typer.Exit(1)
+
+
+def _named_pairs(
+    reference: str | None, estimate: str | None, models: list[str] | None, problems: list[str]
+) -> list[Pair]:
+    if models:
+        raise typer.BadParameter(
+            "goes with --archive; files are scored as they are", param_hint="-m"
+        )
+    if reference is None or estimate is None:
+        raise typer.BadParameter("give REFERENCE and ESTIMATE, or --archive with --model")
+    pairs, unpaired = pair_files(reference, estimate)
+    problems += unpaired
+    return pairs
+
+
+def _refuse_beside_archive(
+    file: str | None, cutoff: float | None, rate: int | None, perceptual: bool
+) -> None:
+    given = {"files": file, "--cutoff": cutoff, "--rate": rate, "--perceptual": perceptual}
+    unfit = [name for name, value in given.items() if value]
+    if unfit:
+        raise typer.BadParameter(f"--archive does not go with {', '.join(unfit)}")
+
+
+def score_pairs(
+    pairs: Sequence[Pair],
+    rate: int | None,
+    cutoff_hz: float | None,
+    perceptual: bool,
+    problems: list[str],
+) -> Table | None:
+    """Return the table of all pairs that can be scored; ``problems`` gets a line for the others."""
+    from overtone.metrics import require_perceptual
+
+    if perceptual:
+        require_perceptual()
+    scored = []
+    for pair in _with_progress(pairs):
+        try:
+            scored.append(score(pair, rate, cutoff_hz, perceptual))
+        except OvertoneError as error:
+            problems.append(_named(pair, str(error)))
+    return tabulate(scored, cutoff_hz=cutoff_hz, rate=rate) if scored else None
 
 
 def score(pair: Pair, rate: int | None, cutoff_hz: float | None, perceptual: bool) -> Scored:

@@ -1,0 +1,164 @@
+"""The lineage's table, in full for one archive, and in short for several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from overtone import __version__
+from overtone.evaluation.archives import ArchiveScores, Comparison, Estimate
+from overtone.evaluation.intervals import LEVEL, RESAMPLES
+from overtone.evaluation.methods import SPLINE
+from overtone.metrics import METRICS, settings_lines
+from overtone.report import Cell, Column, Table
+
+_PARTS = ("baseline", "score", "gain")
+_HEADS = {"baseline": SPLINE, "score": "method", "gain": "difference"}
+INTERVAL_NOTE = (
+    f"[low, high]: {LEVEL:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples of whole"
+    " recordings, seed 0; difference: mean over items of method minus spline"
+)
+
+
+def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
+    """Every method and metric, a row each.
+
+    ``readable`` puts a mean and its interval into one cell, for people; without it every number
+    has a cell of its own, and every row names its archive and the method's identity.
+    """
+    rows: list[Mapping[str, Cell]] = []
+    for comparison in scores.comparisons:
+        own: dict[str, Cell] = {
+            "method": comparison.method,
+            "metric": METRICS[comparison.metric].label if readable else comparison.metric,
+            "archive": scores.name,
+            "identity": comparison.identity,
+        }
+        for part in _PARTS:
+            own |= _cells(comparison, part, readable)
+        rows.append(own)
+    columns = [Column("method", "method"), Column("metric", "metric")]
+    if readable:
+        columns += [Column(part, head) for part, head in _HEADS.items()]
+    else:
+        columns = [Column("archive", "archive"), *columns]
+        columns += [
+            Column(f"{part}{end}", f"{head}{end}")
+            for part, head in _HEADS.items()
+            for end in ("", "_low", "_high")
+        ]
+        columns.append(Column("identity", "identity"))
+    return Table(columns, rows, settings=settings_of(scores))
+
+
+def _cells(comparison: Comparison, part: str, readable: bool) -> dict[str, Cell]:
+    estimate: Estimate = getattr(comparison, part)
+    if readable:
+        return {part: _text(estimate, comparison.metric, sign=part == "gain")}
+    return {part: estimate.mean, f"{part}_low": estimate.low, f"{part}_high": estimate.high}
+
+
+def _text(estimate: Estimate, metric: str, *, sign: bool = False) -> str:
+    """A mean and its interval, as in ``+1.02 [0.91, 1.13]``."""
+    if estimate.mean != estimate.mean:
+        return "n/a"
+    plus, decimals = "+" if sign else "", METRICS[metric].decimals
+    mean = f"{estimate.mean:{plus}.{decimals}f}"
+    if estimate.low != estimate.low:
+        return f"{mean} [n/a]"
+    return f"{mean} [{estimate.low:{plus}.{decimals}f}, {estimate.high:{plus}.{decimals}f}]"
+
+
+def settings_of(scores: ArchiveScores) -> list[str]:
+    """What made the numbers: the archive, the methods, the metrics, the intervals."""
+    kept = scores.info.attributes()
+    shown = [f"{name} {value}" for name, value in kept.items() if not name.startswith("schema")]
+    what = "whole files" if scores.info.settings.whole_files else "patches"
+    lines = [
+        f"overtone {__version__}; {scores.name}, SHA-256 {scores.sha256}: {scores.items} {what}"
+        f" of {scores.recordings} recordings",
+        f"archive: {'; '.join(shown)}",
+        f"{SPLINE}: {_spline_of(scores)}; every figure is taken of {_each(scores)} by itself",
+    ]
+    identities = {comparison.method: comparison.identity for comparison in scores.comparisons}
+    lines += [f"{name}: {_identity(identity)}" for name, identity in identities.items()]
+    lines += settings_lines(dict.fromkeys(c.metric for c in scores.comparisons))
+    lines.append(INTERVAL_NOTE)
+    if scores.recordings < 2:
+        lines.append("[n/a]: one recording tells nothing about others")
+    if scores.undefined:
+        lines.append(f"{scores.undefined} silent {what} have no SNR and are left out of its means")
+    return lines
+
+
+def _spline_of(scores: ArchiveScores) -> str:
+    own = scores.info.settings.interpolate
+    return "the archive's own low side" if own else "through the low samples of each item"
+
+
+def _each(scores: ArchiveScores) -> str:
+    return "each whole file" if scores.info.settings.whole_files else "each patch"
+
+
+def _identity(identity: str) -> str:
+    return identity if identity.startswith("overtone ") else f"SHA-256 {identity}"
+
+
+def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
+    """The lineage's own metrics in one row for each pair of an archive and a method.
+
+    ``results`` are names of data sets with what was found on their archives.
+    """
+    columns = [
+        Column("dataset", "data"),
+        Column("ratio", "r"),
+        Column("rate", "to Hz"),
+        Column("baseline", "spline SNR / LSD"),
+        Column("method", "method"),
+        Column("score", "SNR / LSD"),
+        Column("snr_gain", "SNR dB ↑, difference"),
+        Column("lsd_gain", "LSD ↓, difference"),
+    ]
+    rows = [
+        _summary_row(dataset, scores, by_metric)
+        for dataset, scores in results
+        for by_metric in _by_method(scores)
+    ]
+    names = ", ".join(f"{scores.name} ({scores.sha256[:12]})" for _, scores in results)
+    identities = {c.method: c.identity for _, scores in results for c in scores.comparisons}
+    methods = ", ".join(
+        f"{name} ({identity if identity.startswith('overtone ') else identity[:12]})"
+        for name, identity in identities.items()
+    )
+    settings = [
+        f"overtone {__version__}; archives, with the start of their SHA-256: {names}",
+        f"methods: {methods}",
+        *settings_lines(["lineage_snr_db", "lineage_lsd"]),
+        INTERVAL_NOTE,
+    ]
+    return Table(columns, rows, settings=settings)
+
+
+def _by_method(scores: ArchiveScores) -> list[dict[str, Comparison]]:
+    found: dict[str, dict[str, Comparison]] = {}
+    for comparison in scores.comparisons:
+        found.setdefault(comparison.identity + comparison.method, {})[comparison.metric] = (
+            comparison
+        )
+    return list(found.values())
+
+
+def _summary_row(
+    dataset: str, scores: ArchiveScores, by_metric: Mapping[str, Comparison]
+) -> Mapping[str, Cell]:
+    snr, lsd = by_metric["lineage_snr_db"], by_metric["lineage_lsd"]
+    settings = scores.info.settings
+    return {
+        "dataset": dataset,
+        "ratio": settings.scale,
+        "rate": settings.sample_rate,
+        "baseline": f"{snr.baseline.mean:.1f} / {lsd.baseline.mean:.1f}",
+        "method": snr.method,
+        "score": f"{snr.score.mean:.1f} / {lsd.score.mean:.1f}",
+        "snr_gain": _text(snr.gain, snr.metric, sign=True),
+        "lsd_gain": _text(lsd.gain, lsd.metric, sign=True),
+    }
