@@ -52,7 +52,7 @@ def test_a_checkpoint_is_these_files_and_nothing_beside(saved):
 def test_what_is_resumed_goes_on_as_what_was_saved(saved):
     folder, config, model, optimiser, average = saved
     other, other_optimiser = make_model(config, seed=9)
-    found, progress = load_resume(folder, other, other_optimiser)
+    found, progress = load_resume(folder, config, other, other_optimiser)
     assert progress == PROGRESS
     assert same(found, average)
     for _ in range(2):
@@ -68,7 +68,7 @@ def test_a_run_may_be_resumed_before_its_first_step(tmp_path, tiny):
         tmp_path / "last", config, model.state_dict(), model, optimiser, PROGRESS | {"step": 0}
     )
     other, other_optimiser = make_model(config, seed=9)
-    load_resume(tmp_path / "last", other, other_optimiser)
+    load_resume(tmp_path / "last", config, other, other_optimiser)
     step(model, optimiser)
     step(other, other_optimiser)
     assert same(other.state_dict(), model.state_dict())
@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(saved, part, how):
     damage(folder, part, how)
     wanted = "no checkpoint to resume from|damaged"
     with pytest.raises(ConfigError, match=f"last.*({wanted})"):
-        load_resume(folder, *make_model(config))
+        load_resume(folder, config, *make_model(config))
     if part != "resume.safetensors":
         with pytest.raises(ConfigError, match=r"last.*(not a checkpoint|damaged)"):
             load_model(folder)
@@ -146,7 +146,7 @@ def test_a_progress_that_says_nothing_is_damage(saved, text):
     folder, config, *_ = saved
     (folder / "progress.json").write_text(text)
     with pytest.raises(ConfigError, match=r"damaged: progress\.json"):
-        load_resume(folder, *make_model(config))
+        load_resume(folder, config, *make_model(config))
     with pytest.raises(ConfigError, match=r"damaged: progress\.json"):
         load_model(folder)
 
@@ -158,7 +158,7 @@ def test_weights_that_do_not_fit_the_recipe_are_refused(saved, tiny):
     with pytest.raises(ConfigError, match="last: damaged"):
         load_model(folder)
     with pytest.raises(ConfigError, match="last: damaged"):
-        load_resume(folder, *make_model(wider))
+        load_resume(folder, wider, *make_model(wider))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_checkpoint_of_another_model_is_not_resumed(saved, tiny, change, said)
     folder, *_ = saved
     other = tiny(model=change)
     with pytest.raises(ConfigError, match=rf"last: a checkpoint of another model: {said}; "):
-        load_resume(folder, *make_model(other))
+        load_resume(folder, other, *make_model(other))
 
 
 def test_an_unknown_setting_in_a_checkpoint_is_named(saved):

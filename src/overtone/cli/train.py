@@ -14,7 +14,9 @@ def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what.")],
     data_root: Annotated[
         Path,
-        typer.Option("--data-root", metavar="FOLDER", help="Where the recipe's corpora lie."),
+        typer.Option(
+            "--data-root", metavar="FOLDER", help="Where the recipe's corpora or archives lie."
+        ),
     ] = Path("data"),
     out: Annotated[
         Path | None,
@@ -34,6 +36,10 @@ def train(
         typer.Option(
             "--steps", min=1, help="Total steps instead of the recipe's.", show_default=False
         ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="Epochs instead of the recipe's.", show_default=False),
     ] = None,
     threads: Annotated[
         int | None,
@@ -61,8 +67,14 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError("overtone train", "train") from error
     config = load_config(recipe)
-    if steps is not None:
-        optimiser = config.optimiser.model_copy(update={"steps": steps})
+    length = {"steps": steps, "epochs": epochs}
+    chosen = {name: value for name, value in length.items() if value is not None}
+    for name in chosen:
+        if not hasattr(config.optimiser, name):
+            other = next(other for other in length if other != name)
+            raise ConfigError(f"{recipe}: its length is in {other}; use --{other}")
+    if chosen:
+        optimiser = config.optimiser.model_copy(update=chosen)
         config = config.model_copy(update={"optimiser": optimiser})
     if not data_root.is_dir():
         raise ConfigError(f"no folder {data_root}; give the corpora's parent with --data-root")

@@ -17,18 +17,18 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from overtone.errors import ConfigError
-from overtone.models.extender import ExtenderConfig, SpectralExtender
-from overtone.training.config import TrainingConfig, problems
+from overtone.training.config import Recipe, problems, read_recipe
+from overtone.training.networks import build_network
 
 
 def save_checkpoint(
     folder: Path,
-    config: TrainingConfig,
+    recipe: Recipe,
     average: dict[str, Tensor],
-    model: SpectralExtender,
+    model: nn.Module,
     optimiser: torch.optim.Optimizer,
     progress: dict[str, Any],
 ) -> None:
@@ -37,13 +37,31 @@ def save_checkpoint(
     Raises:
         ConfigError: it cannot be written; the checkpoint before it stays.
     """
+    _save(folder, recipe, average, progress, _resume_tensors(model, optimiser))
+
+
+def save_weights(
+    folder: Path, recipe: Recipe, average: dict[str, Tensor], progress: dict[str, Any]
+) -> None:
+    """Write what judging and exporting need, as :func:`save_checkpoint` does."""
+    _save(folder, recipe, average, progress, {})
+
+
+def _save(
+    folder: Path,
+    recipe: Recipe,
+    average: dict[str, Tensor],
+    progress: dict[str, Any],
+    resume: dict[str, Tensor],
+) -> None:
     part, old = _beside(folder, ".part"), _beside(folder, ".old")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         save_file({k: v.contiguous() for k, v in average.items()}, part / "model.safetensors")
-        (part / "config.json").write_text(config.model_dump_json(indent=2))
-        save_file(_resume_tensors(model, optimiser), part / "resume.safetensors")
+        (part / "config.json").write_text(recipe.model_dump_json(indent=2))
+        if resume:
+            save_file(resume, part / "resume.safetensors")
         (part / "progress.json").write_text(json.dumps(progress))
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
@@ -65,7 +83,7 @@ def _beside(folder: Path, suffix: str) -> Path:
     return folder.with_name(folder.name + suffix)
 
 
-def _resume_tensors(model: SpectralExtender, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _resume_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     names = [name for name, _ in model.named_parameters()]
     for index, slots in optimiser.state_dict()["state"].items():
@@ -75,7 +93,7 @@ def _resume_tensors(model: SpectralExtender, optimiser: torch.optim.Optimizer) -
 
 
 def load_resume(
-    folder: Path, model: SpectralExtender, optimiser: torch.optim.Optimizer
+    folder: Path, recipe: Recipe, model: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore ``model`` and ``optimiser`` in place; returns averaged weights and progress.
 
@@ -83,10 +101,10 @@ def load_resume(
         ConfigError: no checkpoint there, a damaged one, or one of another model.
     """
     try:
-        stored = _read_config(folder).model
-        if stored != model.config:
+        stored = _read_recipe(folder)
+        if (stored.network, stored.model) != (recipe.network, recipe.model):
             raise ConfigError(
-                f"{folder}: a checkpoint of another model: {_differences(stored, model.config)};"
+                f"{folder}: a checkpoint of another model: {_differences(stored, recipe)};"
                 " restore the recipe's [model], or start a new run with another --out"
             )
         average = load_file(folder / "model.safetensors")
@@ -118,16 +136,16 @@ def load_resume(
     return average, progress
 
 
-def load_model(folder: Path) -> tuple[SpectralExtender, TrainingConfig, dict[str, Any]]:
+def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
     """The averaged network of a checkpoint, ready to run, its recipe and its progress.
 
     Raises:
         ConfigError: ``folder`` is not a checkpoint of this version, or is damaged.
     """
     try:
-        config = _read_config(folder)
+        recipe = _read_recipe(folder)
         progress = _read_progress(folder)
-        model = SpectralExtender(config.model)
+        model = build_network(recipe)
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except OSError as error:
         raise ConfigError(
@@ -136,29 +154,32 @@ def load_model(folder: Path) -> tuple[SpectralExtender, TrainingConfig, dict[str
         ) from error
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{folder}: damaged: {error}") from error
-    return model.eval(), config, progress
+    return model.eval(), recipe, progress
 
 
-def _read_config(folder: Path) -> TrainingConfig:
+def _read_recipe(folder: Path) -> Recipe:
+    path = folder / "config.json"
     try:
-        return TrainingConfig.model_validate_json((folder / "config.json").read_text())
+        return read_recipe(json.loads(path.read_text()))
     except ValidationError as error:
-        raise ConfigError(
-            f"{folder / 'config.json'}: damaged, or of another version: {problems(error)}"
-        ) from error
+        raise ConfigError(f"{path}: damaged, or of another version: {problems(error)}") from error
+    except (json.JSONDecodeError, AttributeError, ConfigError) as error:
+        raise ConfigError(f"{path}: damaged, or of another version: {error}") from error
 
 
 def _read_progress(folder: Path) -> dict[str, Any]:
-    progress = json.loads((folder / "progress.json").read_text())
+    progress: dict[str, Any] = json.loads((folder / "progress.json").read_text())
     try:
-        return {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
+        return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
     except (KeyError, TypeError) as error:
         raise ValueError("progress.json does not give step and seconds") from error
 
 
-def _differences(stored: ExtenderConfig, wanted: ExtenderConfig) -> str:
+def _differences(stored: Recipe, wanted: Recipe) -> str:
+    if stored.network != wanted.network:
+        return f"network {stored.network} and not {wanted.network}"
     return ", ".join(
-        f"{name} {getattr(stored, name)} and not {getattr(wanted, name)}"
-        for name in ExtenderConfig.model_fields
-        if getattr(stored, name) != getattr(wanted, name)
+        f"{name} {getattr(stored.model, name)} and not {getattr(wanted.model, name)}"
+        for name in type(wanted.model).model_fields
+        if getattr(stored.model, name) != getattr(wanted.model, name)
     )

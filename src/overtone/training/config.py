@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from overtone.data.corpora import Corpus
 from overtone.data.crops import DegradeConfig
 from overtone.errors import ConfigError
+from overtone.models.afilm import AFiLMConfig
+from overtone.models.audiounet import AudioUNetConfig
 from overtone.models.extender import ExtenderConfig
-from overtone.training.losses import BAND_WINDOW, LossConfig
+from overtone.models.tfilm import TFiLMConfig
+from overtone.models.unet import UNetConfig
+from overtone.training.losses import BAND_WINDOW, LossConfig, PatchLossConfig
 
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -25,9 +29,7 @@ class OptimiserConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(gt=0)
     batch_size: int = Field(default=16, gt=0)
-    crop_frames: int = Field(default=128, gt=8)
     learning_rate: float = Field(default=1e-3, gt=0)
     betas: tuple[Beta, Beta] = (0.8, 0.95)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -38,6 +40,25 @@ class OptimiserConfig(BaseModel):
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
     # Matrix products in bfloat16, where the CPU has it.
     bfloat16: bool = True
+
+
+class StepsConfig(OptimiserConfig):
+    """A run of so many steps, on crops of so many frames."""
+
+    steps: int = Field(gt=0)
+    crop_frames: int = Field(default=128, gt=8)
+
+
+class EpochsConfig(OptimiserConfig):
+    """A run of so many passes over an archive; the defaults are the lineage's, plain Adam."""
+
+    epochs: int = Field(default=50, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    cooldown_share: float = Field(default=0.0, ge=0, le=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
 
 
 class ValidationConfig(BaseModel):
@@ -51,19 +72,32 @@ class ValidationConfig(BaseModel):
     clip_seconds: float = Field(default=3.0, gt=0)
 
 
-class TrainingConfig(BaseModel):
-    """Everything that determines a run."""
+class Recipe(BaseModel):
+    """What every recipe says; :data:`RECIPES` has the kinds, by ``network``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(min_length=1)
     description: str
+    network: str
     seed: int = 0
+    model: BaseModel
+    optimiser: OptimiserConfig
+
+    def sha256(self) -> str:
+        """Hash of every setting; stored in checkpoints and model files."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class TrainingConfig(Recipe):
+    """The spectral extender, on crops of whole corpora that are degraded at random."""
+
+    network: Literal["extender"] = "extender"
     corpora: list[Corpus] = Field(min_length=1)
     model: ExtenderConfig = ExtenderConfig()
     degrade: DegradeConfig = DegradeConfig()
     loss: LossConfig = LossConfig()
-    optimiser: OptimiserConfig
+    optimiser: StepsConfig
     validation: ValidationConfig = ValidationConfig()
 
     @model_validator(mode="after")
@@ -92,12 +126,71 @@ class TrainingConfig(BaseModel):
             )
         return self
 
-    def sha256(self) -> str:
-        """Hash of every setting; stored in checkpoints and model files."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+class ArchivesConfig(BaseModel):
+    """The two archives of patches that ``overtone prepare`` made, relative to the data root."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: str
+    validation: str
 
 
-def load_config(path: Path) -> TrainingConfig:
+class PatchRecipe(Recipe):
+    """A network of the lineage, on archives of patches."""
+
+    archives: ArchivesConfig
+    # What the archives were made of, with its licence: travels into the model file.
+    training_data: tuple[str, ...] = Field(min_length=1)
+    model: UNetConfig
+    loss: PatchLossConfig = PatchLossConfig()
+    optimiser: EpochsConfig = EpochsConfig()
+
+
+class AudioUNetRecipe(PatchRecipe):
+    """AudioUNet (Kuleshov et al. 2017)."""
+
+    network: Literal["audiounet"]
+    model: AudioUNetConfig = AudioUNetConfig()
+
+
+class TFiLMRecipe(PatchRecipe):
+    """The TFiLM U-Net (Birnbaum et al. 2019)."""
+
+    network: Literal["tfilm"]
+    model: TFiLMConfig = TFiLMConfig()
+
+
+class AFiLMRecipe(PatchRecipe):
+    """The AFiLM U-Net (Rakotonirina 2021)."""
+
+    network: Literal["afilm"]
+    model: AFiLMConfig = AFiLMConfig()
+
+
+RECIPES: dict[str, type[Recipe]] = {
+    "extender": TrainingConfig,
+    "audiounet": AudioUNetRecipe,
+    "tfilm": TFiLMRecipe,
+    "afilm": AFiLMRecipe,
+}
+"""By the key ``network``; a recipe without it is the extender's."""
+
+
+def read_recipe(values: dict[str, Any]) -> Recipe:
+    """A recipe from its parsed TOML or JSON.
+
+    Raises:
+        ConfigError: no such network.
+        ValidationError: an unknown or impossible key.
+    """
+    network = values.get("network", "extender")
+    if not isinstance(network, str) or network not in RECIPES:
+        raise ConfigError(f"network: {network!r} is unknown; use one of {', '.join(RECIPES)}")
+    return RECIPES[network].model_validate(values)
+
+
+def load_config(path: Path) -> Recipe:
     """Read a TOML recipe.
 
     Raises:
@@ -105,13 +198,15 @@ def load_config(path: Path) -> TrainingConfig:
             the message names the file and the key.
     """
     try:
-        return TrainingConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return read_recipe(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the recipe: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {problems(error)}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def problems(error: ValidationError) -> str:

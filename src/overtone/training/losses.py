@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
 from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
@@ -42,6 +43,54 @@ class LossConfig(BaseModel):
             if window <= 0 or window % 4:
                 raise ValueError(f"a window must be a positive multiple of 4, not {window}")
         return windows
+
+
+class PatchLossConfig(BaseModel):
+    """Weights of the losses of the lineage's networks; the default is the papers' alone.
+
+    ``mse``: the mean square of the error, full scale 1. ``snr``: the mean over patches of the
+    logarithm of that, which gives a quiet patch the weight of a loud one, as the metric does.
+    ``log_spectrum``: the lineage's log-spectral distance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mse: float = Field(default=1.0, ge=0)
+    snr: float = Field(default=0.0, ge=0)
+    log_spectrum: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_any(self) -> Self:
+        if not (self.mse or self.snr or self.log_spectrum):
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
+def patch_losses(estimate: Tensor, target: Tensor, weights: PatchLossConfig) -> dict[str, Tensor]:
+    """The terms with a weight, of ``[batch, samples]``, and their weighted sum ``total``."""
+    power = (estimate - target).square().mean(dim=1)
+    terms = {}
+    if weights.mse:
+        terms["mse"] = power.mean()
+    if weights.snr:
+        # The floor is the one inside the lineage's SNR.
+        terms["snr"] = torch.log10(power + 1e-6).mean()
+    if weights.log_spectrum:
+        terms["log_spectrum"] = _log_spectral_distance(estimate, target)
+    total = sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(()))
+    return {"total": total, **terms}
+
+
+def _log_spectral_distance(estimate: Tensor, target: Tensor) -> Tensor:
+    """As :func:`overtone.metrics.lineage_lsd`, but for its upper limit."""
+
+    def log_power(signal: Tensor) -> Tensor:
+        spectrum = torch.stft(signal, 2048, 512, window=_window(2048), return_complex=True)
+        return torch.log(spectrum.abs().square() + 1e-8)
+
+    squares = (log_power(estimate) - log_power(target)).square().mean(dim=-1)
+    # The root's slope is infinite at zero.
+    return (squares + 1e-6).sqrt().mean()
 
 
 @lru_cache(maxsize=16)
