@@ -19,7 +19,9 @@ def figures(monkeypatch):
 
     saved = []
     monkeypatch.setattr(
-        Figure, "savefig", lambda self, path: (saved.append(self), path.write_text("picture"))
+        Figure,
+        "savefig",
+        lambda self, path, **options: (saved.append(self), path.write_text("picture")),
     )
     return saved
 
@@ -36,6 +38,21 @@ def test_the_suffix_chooses_the_format(tmp_path, make_noise, suffix, magic):
     plot_spectrograms([("noise", make_noise(8000, 0.2), 8000)], path, cutoff_hz=2000)
     assert path.read_bytes().startswith(magic)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_several_paths_get_the_same_picture_and_the_same_bytes_again(tmp_path, make_noise):
+    signals = [("noise", make_noise(8000, 0.2), 8000)]
+    paths = [tmp_path / name for name in ("a.png", "a.pdf", "a.svg")]
+    plot_spectrograms(signals, paths)
+    written = [path.read_bytes() for path in paths]
+    plot_spectrograms(signals, paths, overwrite=True)
+    assert [path.read_bytes() for path in paths] == written
+    assert b"CreationDate" not in written[1]
+    assert b"<dc:date>" not in written[2]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InvalidInputError, match=r"a\.pdf: already exists"):
+        plot_spectrograms(signals, paths)
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_panels_share_frequencies_and_colours(tmp_path, make_noise, figures):

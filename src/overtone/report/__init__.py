@@ -1,7 +1,12 @@
 """Results for people and programs: tables in four formats, spectrogram pictures in three."""
 
 from overtone.report.output import refuse_existing, write_text
-from overtone.report.pictures import PICTURE_SUFFIXES, check_picture_path, plot_spectrograms
+from overtone.report.pictures import (
+    PICTURE_SUFFIXES,
+    check_picture_path,
+    plot_spectrograms,
+    require_matplotlib,
+)
 from overtone.report.tables import Cell, Column, Table
 
 __all__ = [
@@ -12,5 +17,6 @@ __all__ = [
     "check_picture_path",
     "plot_spectrograms",
     "refuse_existing",
+    "require_matplotlib",
     "write_text",
 ]

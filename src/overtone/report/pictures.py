@@ -14,6 +14,7 @@ from overtone.report.output import new_file, refuse_existing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
@@ -23,6 +24,8 @@ _LOWEST_TOP_DB = -60.0  # so that silence is black
 _WINDOW_S = 0.032
 _MAX_COLUMNS = 1200
 _PANELS_PER_ROW = 4
+# The same recordings give the same bytes: no date inside.
+_UNDATED: dict[str, Any] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
 
 _STYLE: Any = {
@@ -41,6 +44,7 @@ _STYLE: Any = {
     "font.size": 11,
     "savefig.dpi": 160,
     "savefig.facecolor": "#0d1117",
+    "svg.hashsalt": "overtone",  # names inside depend on the content alone
     "text.color": "#c9d1d9",
     "xtick.color": "#8b949e",
     "ytick.color": "#8b949e",
@@ -54,9 +58,17 @@ def check_picture_path(path: Path, *, overwrite: bool = False) -> None:
     refuse_existing(path, overwrite)
 
 
+def require_matplotlib() -> None:
+    """Raise :class:`~overtone.errors.MissingExtraError` if nothing can be drawn."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("drawing spectrograms", "plot") from error
+
+
 def plot_spectrograms(
     named_signals: Sequence[tuple[str, NDArray[np.floating], int]],
-    path: str | Path,
+    path: str | Path | Sequence[Path],
     *,
     cutoff_hz: float | None = None,
     overwrite: bool = False,
@@ -67,19 +79,20 @@ def plot_spectrograms(
     ``[channels, samples]`` (the mean power of the channels is drawn). Every panel has the same
     frequency axis, up to the highest Nyquist frequency, so a low rate shows as emptiness above its
     own; and the same colours, 90 dB down from the loudest 0.1 % of points. ``cutoff_hz`` is marked
-    by a dashed line. The suffix of ``path`` chooses PNG, PDF or SVG.
+    by a dashed line. The suffix of ``path`` chooses PNG, PDF or SVG; several paths get one picture
+    each. The same recordings give the same bytes.
 
     Raises :class:`~overtone.errors.MissingExtraError` without matplotlib, and
     :class:`~overtone.errors.InvalidInputError` for another suffix, empty samples, or a picture
     that exists and may not be overwritten.
     """
-    path = Path(path)
-    check_picture_path(path, overwrite=overwrite)
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing spectrograms", "plot") from error
+    paths = [Path(path)] if isinstance(path, str | Path) else path
+    for picture in paths:
+        check_picture_path(picture, overwrite=overwrite)
+    require_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+
     if not named_signals:
         raise InvalidInputError("no recording to draw: pass at least one")
 
@@ -105,8 +118,13 @@ def plot_spectrograms(
         bar = figure.colorbar(image, ax=panels, pad=0.015, aspect=30)
         bar.set_label("level (dB of full scale)")
         bar.outline.set_visible(False)
+        _save(figure, paths, overwrite)
+
+
+def _save(figure: "Figure", paths: Sequence[Path], overwrite: bool) -> None:
+    for path in paths:
         with new_file(path, overwrite) as temporary:
-            figure.savefig(temporary)
+            figure.savefig(temporary, metadata=_UNDATED.get(path.suffix.lower()))
 
 
 def _levels_db(title: str, samples: NDArray[np.floating], rate: int) -> NDArray[np.float64]:
