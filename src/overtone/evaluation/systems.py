@@ -7,18 +7,27 @@ get the recording as a user's file, and find the cutoff themselves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone import __version__
-from overtone.degrade.baselines import BASELINES, upsample
+from overtone.degrade.baselines import BASELINES, soxr, upsample
 from overtone.inference.enhancer import Enhancer
 
 FloatArray = NDArray[np.float32]
+
+# A model fits recordings that end within this ratio of the cutoffs it was trained for.
+TOLERATED_RATIO = 1.25
+
+
+def always(rate_in: float, rate_out: float) -> bool:
+    """Say that a system fits whatever the rates."""
+    del rate_in, rate_out
+    return True
 
 
 @dataclass(frozen=True)
@@ -27,12 +36,14 @@ class System:
 
     ``identity`` tells two systems of one name apart: the SHA-256 of a model's file, or for a
     baseline the version of overtone that holds it. Rates are in Hz; ``m`` is
-    ``round(n * rate_out / rate_in)``.
+    ``round(n * rate_out / rate_in)``. ``fits(rate_in, rate_out)`` says whether it is made for
+    such recordings; it can be run on others.
     """
 
     name: str
     identity: str
     upsample: Callable[[FloatArray, float, float], FloatArray]
+    fits: Callable[[float, float], bool] = always
 
 
 def find_system(name: str, *, threads: int | None = 1) -> System:
@@ -48,12 +59,41 @@ def find_system(name: str, *, threads: int | None = 1) -> System:
             lambda low, rate_in, rate_out: upsample(name, low, rate_in, rate_out),
         )
     enhancer = Enhancer(name, device="cpu", threads=threads)
+    info = enhancer.model.info
 
     def enhance(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
+        if rate_in != round(rate_in):
+            # No file has such a rate: what a user could have is the recording resampled.
+            low, rate_in = soxr(low, rate_in, rate_out), rate_out
         high, _ = enhancer.enhance(low, round(rate_in), output_rate=round(rate_out))
         return high
 
-    return System(enhancer.model.info.name, sha256(enhancer.model.path), enhance)
+    def fits(rate_in: float, rate_out: float) -> bool:
+        cutoff_hz = rate_in / 2
+        return (
+            info.sample_rate >= rate_out
+            and info.min_cutoff_hz <= cutoff_hz * TOLERATED_RATIO
+            and cutoff_hz <= info.max_cutoff_hz * TOLERATED_RATIO
+        )
+
+    return System(info.name, sha256(enhancer.model.path), enhance, fits)
+
+
+def find_systems(names: Sequence[str], *, threads: int | None = 1) -> list[System]:
+    """Several systems, each under a name of its own: two models of one name get their hash's head.
+
+    Naming one twice gives it once.
+
+    Raises:
+        ModelError: no baseline or model of one of the names.
+    """
+    opened = [find_system(name, threads=threads) for name in names]
+    found = {(one.name, one.identity): one for one in opened}
+    names_found = [name for name, _ in found]
+    return [
+        replace(one, name=f"{name} {identity[:8]}") if names_found.count(name) > 1 else one
+        for (name, identity), one in found.items()
+    ]
 
 
 def sha256(path: Path) -> str:
