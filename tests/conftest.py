@@ -6,6 +6,7 @@ return functions: ``def test_x(make_tone): x = make_tone(440, 48000)``.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,3 +84,53 @@ def make_lowpassed_noise(make_noise: Callable[..., Samples]) -> Callable[..., Sa
         return (rms / signal.std() * signal).astype(np.float32)
 
     return lowpassed_noise
+
+
+@pytest.fixture(scope="session")
+def waveform_info() -> dict[str, Any]:
+    """Return what the file of a waveform model says of itself, as keyword arguments."""
+    return {
+        "name": "bent",
+        "description": "for tests",
+        "sample_rate": 16000,
+        "scale": 4,
+        "patch_samples": 8192,
+        "multiple_samples": 64,
+        "min_cutoff_hz": 1600.0,
+        "max_cutoff_hz": 2000.0,
+        "level_rms": 0.05,
+        "parameters": 1,
+        "license": "Apache-2.0",
+        "training_data": ("none",),
+        "training": "none",
+        "config_sha256": "0" * 64,
+        "overtone_version": "0.1.0",
+    }
+
+
+@pytest.fixture(scope="session")
+def waveform_model(tmp_path_factory: pytest.TempPathFactory, waveform_info: dict[str, Any]) -> Path:
+    """Return the file of a waveform model that adds ``0.3 * abs(low)`` to ``low``."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    from overtone.inference.info import METADATA_KEY, WaveformInfo
+
+    low, high = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["channels", "samples"])
+        for name in ("low", "high")
+    )
+    nodes = [
+        helper.make_node("Abs", ["low"], ["size"]),
+        helper.make_node("Mul", ["size", "factor"], ["added"]),
+        helper.make_node("Add", ["low", "added"], ["high"]),
+    ]
+    factor = numpy_helper.from_array(np.array(0.3, np.float32), "factor")
+    graph = helper.make_graph(nodes, "bent", [low], [high], [factor])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model.metadata_props.add(
+        key=METADATA_KEY, value=WaveformInfo(**waveform_info).model_dump_json()
+    )
+    path = tmp_path_factory.mktemp("waveform") / "bent.onnx"
+    onnx.save(model, str(path))
+    return path

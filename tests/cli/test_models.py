@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from overtone.cli import main
-from overtone.inference.model import ModelInfo
+from overtone.inference.info import SpectralInfo, WaveformInfo
 
-TOY = ModelInfo(
+TOY = SpectralInfo(
     name="toy",
     description="for a test",
     sample_rate=48000,
@@ -46,13 +46,24 @@ def models(monkeypatch, capsys):
 def test_a_model_is_shown_with_its_size_and_the_licences_of_its_data(models):
     assert models([TOY]) == (
         "toy (default): for a test\n"
-        "  48 kHz, 3.2 M parameters, 6.4 MB, license Apache-2.0\n"
+        "  48 kHz, for recordings that end at 1 to 14 kHz\n"
+        "  3.2 M parameters, 6.4 MB, license Apache-2.0\n"
         "  trained on corpus one (CC0); corpus two (CC BY 4.0)\n"
     )
 
 
 def test_json_holds_all_that_the_file_says(models):
-    assert ModelInfo(**json.loads(models([TOY], "--json"))[0]) == TOY
+    assert SpectralInfo(**json.loads(models([TOY], "--json"))[0]) == TOY
+
+
+def test_both_kinds_are_listed(models, waveform_info):
+    wave = WaveformInfo(**waveform_info | {"sample_rate": 22050, "max_cutoff_hz": 2756.25})
+    shown = models([TOY, wave])
+    assert "toy (default): for a test" in shown
+    assert "bent: for tests\n  22.05 kHz, for recordings that end at 1.6 to 2.76 kHz\n" in shown
+    listed = json.loads(models([TOY, wave], "--json"))
+    assert [entry["kind"] for entry in listed] == ["spectral-extender", "waveform"]
+    assert WaveformInfo(**listed[1]) == wave
 
 
 def test_a_build_without_models_says_so(models):

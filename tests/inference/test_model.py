@@ -5,7 +5,12 @@ import onnx
 import pytest
 
 from overtone.errors import InvalidInputError, ModelError
-from overtone.inference.model import METADATA_KEY, list_models, load_model, model_path
+from overtone.inference.info import METADATA_KEY
+from overtone.inference.model import list_models, load_model, model_path
+
+
+def shipped(kind):
+    return [info for info in list_models() if info.kind == kind]
 
 
 def test_every_shipped_model_describes_itself():
@@ -16,10 +21,24 @@ def test_every_shipped_model_describes_itself():
         assert info.license == "Apache-2.0"
         assert len(info.config_sha256) == 64
         assert 0 < info.size_bytes < 16e6
+        assert info.parameters > 0
+        assert 0 < info.level_rms < 1
+        assert 0 < info.min_cutoff_hz < info.max_cutoff_hz < info.sample_rate / 2
+
+
+def test_shipped_extenders_are_small_and_soon():
+    for info in shipped("spectral-extender"):
         assert 3e6 < info.parameters < 8e6
         assert info.latency_samples / info.sample_rate <= 0.060
         assert info.min_cutoff_hz <= 1000
         assert info.max_cutoff_hz >= 14000
+
+
+def test_shipped_waveform_models_are_the_lineages():
+    for info in shipped("waveform"):
+        assert info.patch_samples % info.multiple_samples == 0
+        assert info.max_cutoff_hz == info.sample_rate / 2 / info.scale
+        assert info.latency_samples / info.sample_rate <= 0.5
 
 
 def test_every_shipped_model_has_a_card():
@@ -78,6 +97,12 @@ def test_metadata_of_another_version_is_refused(tmp_path):
     incomplete = {"format_version": 1, "name": "x"}
     with pytest.raises(ModelError, match="another version"):
         load_model(identity_model(tmp_path / "a.onnx", {METADATA_KEY: json.dumps(incomplete)}))
+    unknown = json.dumps({**own, "kind": "oracle"})
+    with pytest.raises(ModelError, match=r"kind 'oracle'.*'spectral-extender' or 'waveform'"):
+        load_model(identity_model(tmp_path / "c.onnx", {METADATA_KEY: unknown}))
+    for text in ("{", "[]", "3"):
+        with pytest.raises(ModelError, match=r"d\.onnx: made for another version"):
+            load_model(identity_model(tmp_path / "d.onnx", {METADATA_KEY: text}))
     with pytest.raises(ModelError, match="format 2"):
         load_model(
             identity_model(
@@ -103,3 +128,36 @@ def test_state_carries_across_chunks(rng):
         out, state = model.run(np.ascontiguousarray(part), 5000.0, state)
         parts.append(out)
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
+
+
+def test_a_waveform_model_says_what_it_is(waveform_model, waveform_info):
+    info = load_model(waveform_model, device="cpu").info
+    assert info.model_dump(include=set(waveform_info)) == waveform_info
+    assert (info.kind, info.low_nyquist_hz) == ("waveform", 2000)
+    assert info.size_bytes == waveform_model.stat().st_size
+    assert not info.is_default
+
+
+@pytest.mark.parametrize("samples", [0, 1, 64, 8192, 10001])
+def test_a_waveform_model_takes_any_length(waveform_model, rng, samples):
+    low = rng.standard_normal((2, samples)).astype(np.float32)
+    high = load_model(waveform_model, device="cpu").run(low)
+    assert high.dtype == np.float32
+    np.testing.assert_allclose(high, low + np.float32(0.3) * np.abs(low), atol=1e-6)
+
+
+def test_damaged_metadata_of_a_waveform_model_is_refused(tmp_path, waveform_info):
+    content = waveform_info | {"format_version": 1, "kind": "waveform"}
+    for change in ({"patch_samples": 8000}, {"scale": 1}, {"multiple_samples": 0}, {"name": None}):
+        path = identity_model(tmp_path / "a.onnx", {METADATA_KEY: json.dumps(content | change)})
+        with pytest.raises(ModelError, match="another version"):
+            load_model(path)
+
+
+def test_a_model_remarks_on_recordings_it_was_not_made_for(waveform_model):
+    info = load_model(waveform_model, device="cpu").info
+    for cutoff_hz in (1550, 1700, 2000, 2150):
+        assert info.remark(cutoff_hz) == ""
+    for cutoff_hz in (1000, 1400, 2300, 4000):
+        assert info.remark(cutoff_hz) == "this model is made for recordings that end at 2000 Hz"
+    assert load_model("speech", device="cpu").info.remark(16000) == ""

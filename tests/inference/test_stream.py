@@ -7,7 +7,7 @@ import soxr
 from overtone.audio.files import read_audio
 from overtone.audio.resample import resampled_length
 from overtone.inference.model import load_model
-from overtone.inference.stream import EnhanceStream, Fifo, ResidualStream
+from overtone.inference.stream import EnhanceStream, Fifo
 
 GAIN = 1.3
 
@@ -56,8 +56,8 @@ def test_any_length_comes_back_exactly(model, call, samples):
 
 def test_future_input_never_changes_past_output(model, rng):
     before = rng.standard_normal((1, 24000)).astype(np.float32) * 0.1
-    first = ResidualStream(model, 1, 8000.0, GAIN)
-    second = ResidualStream(model, 1, 8000.0, GAIN)
+    first = model.residual_stream(1, 8000.0, GAIN)
+    second = model.residual_stream(1, 8000.0, GAIN)
     out_first, out_second = first.push(before), second.push(before)
     assert out_first.shape[1] >= 24000 - model.info.latency_samples
     np.testing.assert_array_equal(out_first, out_second)
@@ -68,7 +68,7 @@ def test_future_input_never_changes_past_output(model, rng):
 def test_latency_is_as_stated_and_at_most_60_ms(model, rng):
     # What the stream emits after n samples must not depend on the last samples it has not used,
     # and it must have emitted all but the stated latency.
-    stream = ResidualStream(model, 1, 8000.0, GAIN)
+    stream = model.residual_stream(1, 8000.0, GAIN)
     given = 0
     for taken in range(1, 101):
         given += stream.push(rng.standard_normal((1, 480)).astype(np.float32)).shape[1]
@@ -131,7 +131,7 @@ def test_silence_stays_silence(model, call):
     quiet = np.concatenate([call, np.zeros((1, 8000), np.float32)], axis=1)
     out = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [quiet])
     assert np.abs(out[0, -24000:]).max() < 1e-9
-    nothing = run(ResidualStream(model, 2, 4000.0, GAIN), [np.zeros((2, 9000), np.float32)])
+    nothing = run(model.residual_stream(2, 4000.0, GAIN), [np.zeros((2, 9000), np.float32)])
     assert not nothing.any()
 
 

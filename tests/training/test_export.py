@@ -16,10 +16,11 @@ import overtone
 from overtone import Enhancer, load_model
 from overtone.degrade.filters import LowPass, apply
 from overtone.errors import ConfigError, InvalidInputError
-from overtone.inference.model import METADATA_KEY
+from overtone.inference.info import METADATA_KEY
 from overtone.training import checkpoint as checkpoints
 from overtone.training import export as exports
-from overtone.training.export import LARGE_WEIGHT, ROUNDING_TOLERANCE, export
+from overtone.training.export import ROUNDING_TOLERANCE, export
+from overtone.training.graphs import LARGE_WEIGHT
 from overtone.training.validate import extend
 
 

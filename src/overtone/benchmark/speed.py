@@ -299,7 +299,9 @@ def measure_budget(source: Path, model: str, start: CommandCost) -> dict[str, fl
 
     stages = {
         "network": of("model.run"),
-        "frames, FFT, overlap-add": of("stream._advance") - of("model.run"),
+        "frames, FFT, overlap-add": of("frames._advance")
+        + of("patches._advance")
+        - of("model.run"),
         "resampling": of("resample._convert"),
         "cutoff and level": of("cutoff.push") + of("cutoff.estimate") + of("level.push"),
         "writing": of("files.write") + of("files.__exit__"),

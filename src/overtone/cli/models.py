@@ -21,9 +21,14 @@ def models(
     for model in found:
         default = " (default)" if model.is_default else ""
         typer.echo(f"{model.name}{default}: {model.description}")
+        low_khz, high_khz = model.min_cutoff_hz / 1000, model.max_cutoff_hz / 1000
         typer.echo(
-            f"  {model.sample_rate / 1000:g} kHz, {model.parameters / 1e6:.1f} M parameters, "
-            f"{model.size_bytes / 1e6:.1f} MB, license {model.license}"
+            f"  {model.sample_rate / 1000:g} kHz, for recordings that end at {low_khz:.3g} to"
+            f" {high_khz:.3g} kHz"
+        )
+        typer.echo(
+            f"  {model.parameters / 1e6:.1f} M parameters, {model.size_bytes / 1e6:.1f} MB,"
+            f" license {model.license}"
         )
         typer.echo(f"  trained on {'; '.join(model.training_data)}")
     if not found:

@@ -98,7 +98,7 @@ def describe(report: FileReport) -> str:
         _describe_cutoff(report),
     ]
     if report.changed:
-        parts.append(f"model {report.model}")
+        parts.append(f"model {report.model}" + (f" ({report.note})" if report.note else ""))
     else:
         parts.append(f"unchanged: {report.note}" if report.note else "unchanged")
     parts.append(f"{report.seconds:.2f} s, {report.realtime_factor:.3g} x real time")

@@ -71,13 +71,19 @@ def run_duplex(
     ``enhancer.latency_s`` later than what is said, and what the devices hold back in addition.
 
     Raises:
-        InvalidInputError: the enhancer changes the rate, or the devices cannot run so.
+        InvalidInputError: the enhancer changes the rate, its model does not run live, or the
+            devices cannot run so.
         MissingExtraError, OvertoneError: sounddevice or PortAudio is missing, or a device went.
     """
     rate = enhancer.sample_rate
     if enhancer.output_rate != rate:
         raise InvalidInputError(
             f"live, both devices run at one rate, not {rate} and {enhancer.output_rate} Hz"
+        )
+    if not enhancer.info.runs_live:
+        raise InvalidInputError(
+            f"model {enhancer.info.name!r} computes its output in pieces of half a second or so,"
+            " which no loudspeaker waits for: use another (-m speech), or overtone stream"
         )
     sounddevice = import_sounddevice()
     frames = max(1, round(block_ms / 1000 * rate))

@@ -16,6 +16,7 @@ from overtone.audio.files import AudioInfo, AudioReader, AudioWriter
 from overtone.audio.level import LevelMeter
 from overtone.audio.resample import StreamResampler
 from overtone.errors import InvalidInputError
+from overtone.inference.info import ModelInfo
 from overtone.inference.model import load_model
 from overtone.inference.stream import EnhanceStream
 
@@ -37,7 +38,8 @@ class Plan:
     """What will be done to a recording, decided before its first output sample.
 
     ``cutoff`` is where the band ends and how sure that is; ``extend_from_hz`` is None where the
-    recording is only resampled or copied, and ``note`` says why.
+    recording is only resampled or copied, and ``note`` says why. Where it is extended, ``note``
+    says if the model was made for other recordings.
     """
 
     output_rate: int
@@ -76,6 +78,21 @@ def default_output_rate(sample_rate: int) -> int:
     if sample_rate >= 44_100:
         return sample_rate
     return 44_100 if 44_100 % sample_rate == 0 else 48_000
+
+
+def extension(info: ModelInfo, cutoff_hz: float, rate_out: int) -> tuple[float | None, str]:
+    """Where a recording that ends at ``cutoff_hz`` is extended from, and a remark.
+
+    None where the model has nothing to add; the remark says why.
+    """
+    if cutoff_hz >= min(FULL_BAND_HZ, rate_out / 2):
+        return None, "full band already"
+    if cutoff_hz >= info.sample_rate / 2:
+        top_hz = info.sample_rate / 2
+        return None, f"ends at {cutoff_hz:.0f} Hz, and this model fills up to {top_hz:.0f} Hz only"
+    if cutoff_hz < 0.5 * info.min_cutoff_hz:
+        return None, f"ends at {cutoff_hz:.0f} Hz, too low for this model"
+    return cutoff_hz, info.remark(cutoff_hz)
 
 
 class Enhancer:
@@ -255,12 +272,7 @@ class Enhancer:
             return None, "unsure where the band ends; give --cutoff to extend it"
         # A low-rate file ends at its Nyquist frequency at the latest, whatever is in it.
         from_hz = nyquist_hz if estimate.cutoff_hz is None else estimate.cutoff_hz
-        from_hz = min(from_hz, nyquist_hz)
-        if from_hz >= min(FULL_BAND_HZ, rate_out / 2):
-            return None, "full band already"
-        if from_hz < 0.5 * self.model.info.min_cutoff_hz:
-            return None, f"ends at {from_hz:.0f} Hz, too low for this model"
-        return from_hz, ""
+        return extension(self.model.info, min(from_hz, nyquist_hz), rate_out)
 
     def stream(
         self, sample_rate: int, channels: int, plan: Plan

@@ -35,9 +35,10 @@ from overtone.inference.enhancer import (
     as_channels,
     check_rates,
     default_output_rate,
+    extension,
 )
-from overtone.inference.model import ModelInfo
-from overtone.inference.stream import EnhanceStream, Fifo, stuffing
+from overtone.inference.info import ModelInfo
+from overtone.inference.stream import EnhanceStream, Fifo, goes_past, stuffing
 
 FloatArray = NDArray[np.float32]
 
@@ -113,6 +114,11 @@ class StreamEnhancer:
             self._follow(plan)
         elif self._ear is None:
             self._follow(self._assume())
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        return self._enhancer.model.info
 
     @property
     def latency_s(self) -> float:
@@ -194,12 +200,8 @@ class StreamEnhancer:
         info = self._enhancer.model.info
         level = 10 ** ((SPEECH_LEVEL_DBFS if self._level_dbfs is None else self._level_dbfs) / 20)
         estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
-        full = cutoff_hz >= min(FULL_BAND_HZ, self.output_rate / 2)
-        low = cutoff_hz < 0.5 * info.min_cutoff_hz
-        note = "full band already" if full else "too low for this model" if low else ""
-        return Plan(
-            self.output_rate, estimate, None if note else cutoff_hz, info.level_rms / level, note
-        )
+        extend_from_hz, note = extension(info, cutoff_hz, self.output_rate)
+        return Plan(self.output_rate, estimate, extend_from_hz, info.level_rms / level, note)
 
     def _decide(self, held: FloatArray) -> Plan:
         """Decide from what was heard, as offline; what is given overrules."""
@@ -289,13 +291,15 @@ def _check_stream(
 def latency_samples(info: ModelInfo, sample_rate: int, output_rate: int) -> int:
     """The delay of a stream in samples at ``output_rate``.
 
-    The model's window and lookahead, and what the resamplers hold back: none at the model's own
+    What the model needs to have heard, and what the resamplers hold back: none at the model's own
     rate, up to 40 ms for each conversion, because soxr works in blocks of its own.
     """
     rate = info.sample_rate
     delay_s = info.latency_samples / rate
     delay_s += resampler_delay_s(stuffing(sample_rate, output_rate, rate) * sample_rate, rate)
     delay_s += resampler_delay_s(rate, output_rate)
+    if goes_past(sample_rate, output_rate, rate):
+        delay_s = max(delay_s, resampler_delay_s(sample_rate, output_rate))
     # Equal rates lose nothing; otherwise either count may be rounded to its disfavour.
     return math.ceil(delay_s * output_rate - 1e-6) + (sample_rate != rate or output_rate != rate)
 

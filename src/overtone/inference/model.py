@@ -1,75 +1,75 @@
-"""Model files: what they say of themselves, where they are found, and the session that runs one."""
+"""Model files: where they are found, the session that runs one, and how each kind is run."""
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from overtone.errors import InvalidInputError, ModelError
+from overtone.inference.frames import FrameResidual
+from overtone.inference.info import (
+    METADATA_KEY,
+    ModelInfo,
+    SpectralInfo,
+    WaveformInfo,
+    parse_info,
+)
+from overtone.inference.patches import PatchResidual
 
-METADATA_KEY = "overtone"
+FloatArray = NDArray[np.float32]
+
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
 DEFAULT_MODEL = "speech"
 DEVICES = ("auto", "cpu", "cuda")
 
 
-class ModelInfo(BaseModel):
-    """What a model file says of itself. Rates and cutoffs in Hz.
+class ResidualStream(Protocol):
+    """What has to be added to a signal at the model's rate; aligned with it and as long."""
 
-    ``context_shape`` is (blocks, past frames, channels), the network's memory for one audio
-    channel. ``level_rms`` is the level of active speech or music that the network expects.
-    """
+    def push(self, block: FloatArray) -> FloatArray:
+        """What of the residual is known after ``block [channels, n]``."""
+        ...
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    format_version: int = 1
-    kind: str = "spectral-extender"
-    name: str
-    description: str
-    sample_rate: int
-    window_samples: int
-    hop_samples: int
-    lookahead_frames: int
-    context_shape: tuple[int, int, int]
-    min_cutoff_hz: float
-    max_cutoff_hz: float
-    level_rms: float
-    parameters: int
-    license: str
-    training_data: tuple[str, ...]
-    training: str
-    config_sha256: str
-    overtone_version: str
-    # Known from the file rather than written in it.
-    size_bytes: int = 0
-    is_default: bool = False
-
-    @property
-    def bins(self) -> int:
-        """Bins of a one-sided spectrum."""
-        return self.window_samples // 2 + 1
-
-    @property
-    def latency_samples(self) -> int:
-        """Algorithmic latency at ``sample_rate``, window and lookahead included."""
-        return self.window_samples + self.lookahead_frames * self.hop_samples
+    def flush(self) -> FloatArray:
+        """The rest; the stream is over."""
+        ...
 
 
-class Model:
-    """A loaded model: its :class:`ModelInfo` and the network behind :meth:`run`."""
+class Model(ABC):
+    """A loaded model: its :class:`ModelInfo` and the network behind :meth:`residual_stream`."""
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+    info: ModelInfo
+
+    def __init__(self, path: Path, session: Any) -> None:
         self.path = path
-        self._session = _open_session(path, device, threads)
-        self.info = _read_info(self._session, path)
+        self._session = session
 
-    def initial_state(self, channels: int) -> list[NDArray[np.float32]]:
+    @abstractmethod
+    def residual_stream(self, channels: int, cutoff_hz: float, gain: float) -> ResidualStream:
+        """Start predicting what lies above ``cutoff_hz`` in a signal at ``info.sample_rate``.
+
+        ``gain`` brings the signal to the level that the network expects.
+        """
+
+
+class SpectralModel(Model):
+    """A spectral extender."""
+
+    def __init__(self, path: Path, session: Any, info: SpectralInfo) -> None:
+        super().__init__(path, session)
+        self.info: SpectralInfo = info
+
+    def residual_stream(self, channels: int, cutoff_hz: float, gain: float) -> FrameResidual:
+        """Start a stream of frames; see :meth:`Model.residual_stream`."""
+        return FrameResidual(self, channels, cutoff_hz, gain)
+
+    def initial_state(self, channels: int) -> list[FloatArray]:
         """The network's memory before the first frame."""
         blocks, past, width = self.info.context_shape
         delay = (channels, self.info.lookahead_frames, self.info.bins, 2)
@@ -82,8 +82,8 @@ class Model:
         self,
         spectrum: NDArray[np.complex64],
         cutoff_hz: float,
-        state: list[NDArray[np.float32]],
-    ) -> tuple[NDArray[np.complex64], list[NDArray[np.float32]]]:
+        state: list[FloatArray],
+    ) -> tuple[NDArray[np.complex64], list[FloatArray]]:
         """Residual frames, which lag ``lookahead_frames``, and the new state.
 
         ``spectrum`` is ``[channels, frames, bins]``, C-contiguous.
@@ -99,6 +99,31 @@ class Model:
             },
         )
         return np.ascontiguousarray(residual).view(np.complex64)[..., 0], state
+
+
+class WaveformModel(Model):
+    """A network of the lineage: AudioUNet, TFiLM or AFiLM."""
+
+    def __init__(self, path: Path, session: Any, info: WaveformInfo) -> None:
+        super().__init__(path, session)
+        self.info: WaveformInfo = info
+
+    def residual_stream(self, channels: int, cutoff_hz: float, gain: float) -> PatchResidual:
+        """Start a stream of patches; see :meth:`Model.residual_stream`."""
+        return PatchResidual(self.info, self.run, channels, cutoff_hz, gain)
+
+    def run(self, low: FloatArray) -> FloatArray:
+        """Fill in the top of ``low [channels, samples]``; the result has the same shape.
+
+        ``low`` is at ``info.sample_rate``, decimated and interpolated as in training, at the level
+        of training. Any length: the network gets it with zeros after its end.
+        """
+        samples = low.shape[1]
+        padded = np.pad(low, ((0, 0), (0, -samples % self.info.multiple_samples)))
+        if not padded.size:
+            return np.zeros(low.shape, np.float32)
+        (high,) = self._session.run(None, {"low": padded.astype(np.float32, copy=False)})
+        return np.asarray(high[:, :samples], np.float32)
 
 
 def _open_session(path: Path, device: str, threads: int | None) -> Any:
@@ -135,24 +160,13 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _read_info(session: Any, path: Path) -> ModelInfo:
+def _read_info(session: Any, path: Path) -> SpectralInfo | WaveformInfo:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         raise ModelError(
             f"{path}: an ONNX file, but not an overtone model; make one with `overtone export`"
         )
-    try:
-        info = ModelInfo.model_validate_json(text)
-    except ValidationError as error:
-        raise ModelError(
-            f"{path}: made for another version of overtone; update overtone or export it again"
-        ) from error
-    if info.format_version != 1 or info.kind != "spectral-extender":
-        raise ModelError(
-            f"{path}: format {info.format_version}, kind {info.kind!r}; this overtone reads"
-            " format 1, kind 'spectral-extender': update overtone"
-        )
-    return info.model_copy(
+    return parse_info(text, path).model_copy(
         update={
             "size_bytes": path.stat().st_size,
             "is_default": path == _shipped().get(DEFAULT_MODEL),
@@ -201,7 +215,12 @@ def load_model(
     Raises:
         ModelError: there is no such model, or it cannot be used.
     """
-    return Model(model_path(name_or_path), device=device, threads=threads)
+    path = model_path(name_or_path)
+    session = _open_session(path, device, threads)
+    info = _read_info(session, path)
+    if info.kind == "waveform":
+        return WaveformModel(path, session, info)
+    return SpectralModel(path, session, info)
 
 
 def list_models() -> list[ModelInfo]:

@@ -1,15 +1,16 @@
 """A recording as a stream of blocks: an offline file is a long stream, and there is one path.
 
-:class:`ResidualStream` runs the model at its own rate: frames, network, overlap-add.
-:class:`EnhanceStream` puts the residual onto a recording of any rate. The recording itself never
-passes through an STFT, so what lies below the cutoff stays as it was:
+A model gives the residual of a signal at its own rate, whatever its kind. :class:`EnhanceStream`
+puts the residual onto a recording of any rate. The recording itself never passes through a network
+or an STFT, so what lies below the cutoff stays as it was:
 
-- output at the recording's own rate: its samples plus the resampled residual;
-- output at another rate: the resampled recording plus the residual. A resampler rolls off below
-  the lower Nyquist frequency, and would lose the last tenth of a low-rate file's band. So
-  zeros are put between the samples first, which leaves that band whole and mirrors it above; the
-  mirror images lie above the cutoff, where the residual replaces everything. Rates that divide
-  the model's need no resampler at all then, and none of its delay.
+- output at the recording's own rate, or a recording of a higher rate than the model's: the samples
+  (resampled) plus the resampled residual;
+- otherwise: the recording resampled to the model's rate plus the residual, resampled. A resampler
+  rolls off below the lower Nyquist frequency, and would lose the last tenth of a low-rate file's
+  band. So zeros are put between the samples first, which leaves that band whole and mirrors it
+  above; the mirror images lie above the cutoff, where the residual replaces everything. Rates that
+  divide the model's need no resampler at all then, and none of its delay.
 """
 
 from __future__ import annotations
@@ -21,9 +22,6 @@ from overtone.audio.resample import StreamResampler, resampled_length
 from overtone.inference.model import Model
 
 FloatArray = NDArray[np.float32]
-
-# Frames handed to the network at once: enough to be efficient, few enough to stay small.
-MAX_FRAMES = 256
 
 
 class Fifo:
@@ -41,89 +39,15 @@ class Fifo:
         out, self._held = self._held[:, :count], self._held[:, count:]
         return out
 
-
-class ResidualStream:
-    """The residual of a signal at the model's rate, aligned with it and as long.
-
-    ``gain`` brings the signal to the level that the network expects, and is taken out again.
-    """
-
-    def __init__(self, model: Model, channels: int, cutoff_hz: float, gain: float) -> None:
-        info = model.info
-        self._model, self._channels, self._cutoff_hz = model, channels, cutoff_hz
-        self._window_samples, self._hop = info.window_samples, info.hop_samples
-        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(info.window_samples) / info.window_samples)
-        # White noise of standard deviation s has bins of mean power s^2, as in training.
-        norm = np.sqrt(np.sum(hann**2))
-        overlap = np.sum(hann.reshape(-1, info.hop_samples)[:, 0] ** 2)
-        # A window is a few hops long; both are applied hop by hop, ``[folds, hop]``.
-        hops = hann.reshape(-1, info.hop_samples).astype(np.float32)
-        self._analysis = hops * np.float32(gain / norm)
-        self._synthesis = hops * np.float32(norm / (overlap * gain))
-        past = info.window_samples - info.hop_samples
-        self._input = np.zeros((channels, past), np.float32)
-        self._tail = np.zeros((channels, past), np.float32)
-        self._state = model.initial_state(channels)
-        # The first frames come out before time zero: the window's past and the lookahead.
-        self._early = past + info.lookahead_frames * info.hop_samples
-        self._taken = self._given = 0
-
-    def push(self, block: FloatArray) -> FloatArray:
-        """What of the residual is known after ``block [channels, n]``."""
-        self._taken += block.shape[1]
-        out = self._advance(block)
-        early = min(self._early, out.shape[1])
-        self._early -= early
-        out = out[:, early:]
-        self._given += out.shape[1]
-        return out
-
-    def flush(self) -> FloatArray:
-        """The rest; the stream is over."""
-        info = self._model.info
-        wanted = self._taken - self._given
-        zeros = info.latency_samples + info.hop_samples
-        out = self._advance(np.zeros((self._channels, zeros), np.float32))
-        return out[:, self._early :][:, :wanted]
-
-    def _advance(self, block: FloatArray) -> FloatArray:
-        held = np.concatenate([self._input, block], axis=1)
-        count = max(0, (held.shape[1] - self._window_samples) // self._hop + 1)
-        pieces = [
-            self._frames(held, first, min(first + MAX_FRAMES, count))
-            for first in range(0, count, MAX_FRAMES)
-        ]
-        self._input = held[:, count * self._hop :].copy()
-        return np.concatenate([np.zeros((self._channels, 0), np.float32), *pieces], axis=1)
-
-    def _frames(self, held: FloatArray, first: int, last: int) -> FloatArray:
-        """Analyse, run and overlap-add frames ``first`` to ``last`` of ``held``."""
-        window, hop, folds = self._window_samples, self._hop, len(self._analysis)
-        channels, count = self._channels, last - first
-        span = held[:, first * hop : (last - 1) * hop + window].reshape(channels, -1, hop)
-        frames = np.empty((channels, count, folds, hop), np.float32)
-        for fold in range(folds):
-            np.multiply(span[:, fold : fold + count], self._analysis[fold], out=frames[:, :, fold])
-        # numpy before 2 computes in double precision.
-        double = np.fft.rfft(frames.reshape(channels, count, window))
-        spectrum = double.astype(np.complex64, copy=False)
-        residual, self._state = self._model.run(spectrum, self._cutoff_hz, self._state)
-        pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
-        pieces = pieces.reshape(channels, count, folds, hop)
-        pieces *= self._synthesis
-        out = np.zeros((channels, count + folds - 1, hop), np.float32)
-        out[:, : folds - 1] = self._tail.reshape(channels, folds - 1, hop)
-        for fold in range(folds):
-            out[:, fold : fold + count] += pieces[:, :, fold]
-        self._tail = out[:, count:].reshape(channels, -1)
-        return out[:, :count].reshape(channels, -1)
+    def __len__(self) -> int:
+        return self._held.shape[1]
 
 
 class EnhanceStream:
     """A recording ``[channels, n]`` block by block, with what lay above ``cutoff_hz`` filled in.
 
     Output starts aligned with the input and is exactly ``resampled_length`` samples long.
-    ``gain``: see :class:`ResidualStream`.
+    ``gain`` brings the recording to the level that the model expects.
     """
 
     def __init__(
@@ -137,13 +61,17 @@ class EnhanceStream:
     ) -> None:
         rate = model.info.sample_rate
         self._rate_in, self._rate_out = rate_in, rate_out
-        self._keeps_rate = rate_in == rate_out
-        # See the module's text on why zeros are stuffed.
+        # See the module's text on which recordings go past the model, and why zeros are stuffed.
+        self._past = (
+            StreamResampler(rate_in, rate_out, channels)
+            if goes_past(rate_in, rate_out, rate)
+            else None
+        )
         self._stuffing = stuffing(rate_in, rate_out, rate)
         self._up = StreamResampler(self._stuffing * rate_in, rate, channels)
-        self._residual = ResidualStream(model, channels, cutoff_hz, gain)
+        self._residual = model.residual_stream(channels, cutoff_hz, gain)
         self._down = StreamResampler(rate, rate_out, channels)
-        self._waiting = Fifo(channels)
+        self._waiting, self._added = Fifo(channels), Fifo(channels)
         self._channels = channels
         self._taken = self._given = 0
 
@@ -151,14 +79,13 @@ class EnhanceStream:
         """What of the output is known after ``block``."""
         self._taken += block.shape[1]
         at_model_rate = self._up.push(self._stuff(block))
-        self._waiting.push(block if self._keeps_rate else at_model_rate)
+        self._waiting.push(self._past.push(block) if self._past is not None else at_model_rate)
         return self._count(self._merge(self._residual.push(at_model_rate), last=False))
 
     def flush(self) -> FloatArray:
         """The rest; the stream is over."""
         at_model_rate = self._up.flush()
-        if not self._keeps_rate:
-            self._waiting.push(at_model_rate)
+        self._waiting.push(self._past.flush() if self._past is not None else at_model_rate)
         residual = [self._residual.push(at_model_rate), self._residual.flush()]
         out = self._merge(np.concatenate(residual, axis=1), last=True)
         wanted = resampled_length(self._taken, self._rate_in, self._rate_out) - self._given
@@ -173,14 +100,14 @@ class EnhanceStream:
         return stuffed
 
     def _merge(self, residual: FloatArray, *, last: bool) -> FloatArray:
-        if self._keeps_rate:
-            added = self._convert(residual, last=last)
-            kept = self._waiting.pop(added.shape[1])
-            if last:  # a rounded-off sample of residual must not cost one of the recording
-                rest = self._waiting.pop(self._taken)
-                return np.concatenate([kept + added[:, : kept.shape[1]], rest], axis=1)
-            return kept + added
-        return self._convert(self._waiting.pop(residual.shape[1]) + residual, last=last)
+        if self._past is None:
+            return self._convert(self._waiting.pop(residual.shape[1]) + residual, last=last)
+        self._added.push(self._convert(residual, last=last))
+        ready = min(len(self._waiting), len(self._added))
+        out = self._waiting.pop(ready) + self._added.pop(ready)
+        # A rounded-off sample of residual must not cost one of the recording.
+        rest = self._waiting.pop(len(self._waiting) if last else 0)
+        return np.concatenate([out, rest], axis=1)
 
     def _convert(self, block: FloatArray, *, last: bool) -> FloatArray:
         out = self._down.push(block)
@@ -189,6 +116,11 @@ class EnhanceStream:
     def _count(self, out: FloatArray) -> FloatArray:
         self._given += out.shape[1]
         return out
+
+
+def goes_past(rate_in: int, rate_out: int, model_rate: int) -> bool:
+    """Whether the residual alone passes through the model's rate, and the recording does not."""
+    return rate_in == rate_out or rate_in > model_rate
 
 
 def stuffing(rate_in: int, rate_out: int, model_rate: int) -> int:

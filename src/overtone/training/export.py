@@ -1,38 +1,38 @@
 """Export of a checkpoint to the one self-describing ONNX file that the runtime reads.
 
-The graph takes a chunk of STFT frames, the cutoff and the state, and gives the residual frames
-and the new state: ``spectrum [channels, frames, bins, 2]``, ``cutoff_hz [channels]``,
-``context``, ``delay`` in; ``residual``, ``new_context``, ``new_delay`` out. Everything else the
-runtime must know travels as JSON under the metadata key ``overtone``.
+The spectral extender's graph takes a chunk of STFT frames, the cutoff and the state, and gives the
+residual frames and the new state: ``spectrum [channels, frames, bins, 2]``,
+``cutoff_hz [channels]``, ``context``, ``delay`` in; ``residual``, ``new_context``, ``new_delay``
+out. The lineage's is that of :mod:`overtone.training.export_waveform`. Everything else the runtime
+must know travels as JSON under the metadata key ``overtone``.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from overtone import __version__
 from overtone.errors import ConfigError, InvalidInputError
-from overtone.inference.model import METADATA_KEY, ModelInfo
+from overtone.inference.info import ModelInfo, SpectralInfo
 from overtone.models.extender import SpectralExtender
+from overtone.training import export_waveform
 from overtone.training.checkpoint import load_model
-from overtone.training.config import TrainingConfig
+from overtone.training.config import PatchRecipe, Recipe, TrainingConfig
 from overtone.training.deploy import DeployedExtender, quantise
+from overtone.training.graphs import halve_weights, round_weights, trace
 
 # Torch and onnxruntime sum in different orders; beyond this the graph is wrong.
 TOLERANCE = 1e-4
 # With 8-bit products the residual may be off by this part of its RMS; trained models come to
 # about 0.01, and no metric tells them apart.
 ROUNDING_TOLERANCE = 0.1
-# Weights of at least this many numbers are stored as float16.
-LARGE_WEIGHT = 4096
 
 
 def random_inputs(model: SpectralExtender, channels: int, frames: int, seed: int) -> list[Tensor]:
@@ -50,10 +50,10 @@ def random_inputs(model: SpectralExtender, channels: int, frames: int, seed: int
 
 def describe(
     model: SpectralExtender, config: TrainingConfig, step: int, seconds: float
-) -> ModelInfo:
+) -> SpectralInfo:
     """What the model file says of itself."""
     c = config.model
-    return ModelInfo(
+    return SpectralInfo(
         name=config.name,
         description=config.description,
         sample_rate=c.sample_rate,
@@ -82,32 +82,55 @@ def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> ModelI
             cannot be written.
     """
     _check_output(output, overwrite)
-    model, config, progress = load_model(checkpoint)
-    for parameter in model.parameters():
-        if parameter.numel() >= LARGE_WEIGHT:
-            parameter.data = parameter.data.half().float()
-    info = describe(model, config, progress["step"], progress["seconds"])
+    model, recipe, progress = load_model(checkpoint)
+    round_weights(model)
     part = output.with_name(output.name + ".part")
     try:
-        proto = _graph(model, info)
-        onnx.save(proto, str(part))
-        worst = disagreement(model, part)
-        if not worst <= TOLERANCE:
-            raise ConfigError(
-                f"{checkpoint}: the exported graph is off by {worst:.1e}; not written"
-            )
-        _shrink(proto)
-        onnx.save(proto, str(part))
-        worst = disagreement(model, part, relative=True)
-        if not worst <= ROUNDING_TOLERANCE:
-            raise ConfigError(
-                f"{checkpoint}: with 8-bit weights the graph is off by {worst:.0%}; not written"
-            )
+        info = _write(model, recipe, progress, part)
         part.replace(output)
     except OSError as error:
         raise InvalidInputError(f"{output}: cannot write it: {error.strerror}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{checkpoint}: {error}; not written") from error
     finally:
         part.unlink(missing_ok=True)
+    return info
+
+
+def _write(model: nn.Module, recipe: Recipe, progress: dict[str, Any], part: Path) -> ModelInfo:
+    match recipe:
+        case TrainingConfig():
+            return _write_spectral(cast(SpectralExtender, model), recipe, progress, part)
+        case PatchRecipe():
+            return _write_waveform(model, recipe, progress, part)
+    raise TypeError(f"no export of a {type(recipe).__name__}")
+
+
+def _write_spectral(
+    model: SpectralExtender, config: TrainingConfig, progress: dict[str, Any], part: Path
+) -> SpectralInfo:
+    info = describe(model, config, progress["step"], progress["seconds"])
+    proto = _graph(model, info)
+    onnx.save(proto, str(part))
+    worst = disagreement(model, part)
+    if not worst <= TOLERANCE:
+        raise ConfigError(f"the exported graph is off by {worst:.1e}")
+    _shrink(proto)
+    onnx.save(proto, str(part))
+    worst = disagreement(model, part, relative=True)
+    if not worst <= ROUNDING_TOLERANCE:
+        raise ConfigError(f"with 8-bit weights the graph is off by {worst:.0%}")
+    return info
+
+
+def _write_waveform(
+    model: nn.Module, recipe: PatchRecipe, progress: dict[str, Any], part: Path
+) -> ModelInfo:
+    info = export_waveform.describe(model, recipe, progress)
+    onnx.save(export_waveform.waveform_graph(model, info), str(part))
+    worst = export_waveform.disagreement(model, info, part)
+    if not worst <= export_waveform.TOLERANCE:
+        raise ConfigError(f"the exported graph is off by {worst:.1e} of what it adds")
     return info
 
 
@@ -123,68 +146,28 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise InvalidInputError(f"{output}: the folder {output.parent} does not exist; create it")
 
 
-def _graph(model: SpectralExtender, info: ModelInfo) -> onnx.ModelProto:
-    # The exporter reports at length on what it need not do.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = _trace(model)
-    proto: onnx.ModelProto = program.model_proto
-    for entry in (
-        onnx.StringStringEntryProto(key=METADATA_KEY, value=info.model_dump_json()),
-        onnx.StringStringEntryProto(key="license", value=info.license),
-    ):
-        proto.metadata_props.append(entry)
-    for node in [*proto.graph.node, *(n for f in proto.functions for n in f.node)]:
-        # Stack traces name the folders of the machine that exported.
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in [*proto.graph.value_info, *proto.graph.initializer]:
-        del value.metadata_props[:]
-    return proto
+def _graph(model: SpectralExtender, info: SpectralInfo) -> onnx.ModelProto:
+    channels, frames = torch.export.Dim("channels"), torch.export.Dim("frames")
+    return trace(
+        DeployedExtender(model),
+        random_inputs(model, channels=2, frames=5, seed=0),
+        inputs=["spectrum", "cutoff_hz", "context", "delay"],
+        outputs=["residual", "new_context", "new_delay"],
+        dynamic_shapes=[
+            {0: channels, 1: frames},
+            {0: channels},
+            {1: channels},
+            {0: channels},
+        ],
+        info=info,
+    )
 
 
 def _shrink(proto: onnx.ModelProto) -> None:
     """Round the weights, and multiply by them, in 8 bits; store other large ones as float16."""
     if quantise(proto.graph):
         proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    _halve_weights(proto.graph)
-
-
-def _trace(model: SpectralExtender) -> torch.onnx.ONNXProgram:
-    channels, frames = torch.export.Dim("channels"), torch.export.Dim("frames")
-    # Distinct random tensors: equal example inputs give a graph that mixes them up.
-    program = torch.onnx.export(
-        DeployedExtender(model),
-        tuple(random_inputs(model, channels=2, frames=5, seed=0)),
-        dynamo=True,
-        input_names=["spectrum", "cutoff_hz", "context", "delay"],
-        output_names=["residual", "new_context", "new_delay"],
-        dynamic_shapes=(
-            {0: channels, 1: frames},
-            {0: channels},
-            {1: channels},
-            {0: channels},
-        ),
-        verbose=False,
-    )
-    if program is None:
-        raise ConfigError("torch.onnx.export gave no program")
-    return program
-
-
-def _halve_weights(graph: onnx.GraphProto) -> None:
-    """Store large weights as float16; the runtime widens them once, when it loads the file."""
-    for index, weight in enumerate(graph.initializer):
-        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < LARGE_WEIGHT:
-            continue
-        half = onnx.numpy_helper.to_array(weight).astype(np.float16)
-        narrow = onnx.numpy_helper.from_array(half, f"{weight.name}_float16")
-        widen = onnx.helper.make_node(
-            "Cast", [narrow.name], [weight.name], to=onnx.TensorProto.FLOAT
-        )
-        graph.initializer[index].CopyFrom(narrow)
-        graph.node.insert(0, widen)
+    halve_weights(proto.graph)
 
 
 def disagreement(model: SpectralExtender, path: Path, *, relative: bool = False) -> float:

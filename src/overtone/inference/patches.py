@@ -1,0 +1,200 @@
+"""The residual of a waveform network: overlapping patches, each interpolated, run and crossfaded.
+
+The lineage's networks (Kuleshov et al. 2017, Birnbaum et al. 2019) repair recordings that went
+through one certain filter, decimation and cubic spline. A recording from elsewhere has met none of
+them, so every patch goes through the same here, as products on its spectrum: the decimation
+filter's response in closed form, thinning, the spline's response in closed form. The network's
+output then replaces what lies above the cutoff, and nothing below it.
+
+Patches lie at fixed places of the stream, so any chunking gives the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.inference.info import WaveformInfo
+
+FloatArray = NDArray[np.float32]
+DoubleArray = NDArray[np.floating]
+
+# scipy.signal.decimate's filter: Chebyshev I, and where its ripple ends in low Nyquist frequencies.
+FILTER_ORDER, FILTER_RIPPLE_DB, FILTER_EDGE = 8, 0.05, 0.8
+# A recording that ends below this part of the low Nyquist frequency rolls off there already, as
+# after that filter, which is then not applied again (on such files the detector says 0.77 to 0.84).
+ROLLED_OFF = 0.9
+# One that ends below this part ends too low for that: its mirror images may lie in the low band.
+ENDS_LOWER = 0.7
+# The crossover runs over the last part of the kept band, as in the spectral extender.
+CROSSOVER_START = 0.97
+# Blocks of this mean square or less are digital silence and stay silent.
+SILENCE_POWER = 1e-12
+# Silence is told block by block; so many of them make a patch.
+GATES = 32
+
+
+class PatchResidual:
+    """The residual of a signal at the model's rate, aligned with it and as long.
+
+    ``network`` maps interpolated patches ``[channels, samples]`` to the same shape. ``gain``
+    brings the signal to the level that it expects, and is taken out again.
+    """
+
+    def __init__(
+        self,
+        info: WaveformInfo,
+        network: Callable[[FloatArray], FloatArray],
+        channels: int,
+        cutoff_hz: float,
+        gain: float,
+    ) -> None:
+        self._network, self._gain = network, gain
+        self._guard, self._margin = info.guard_samples, info.margin_samples
+        self._hop, self._ramp = info.hop_samples, info.ramp_samples
+        self._length = info.patch_samples + 2 * info.guard_samples
+        self._patience = info.latency_samples
+        self._interpolate = Interpolation(info.sample_rate, info.scale, self._length, cutoff_hz)
+        frequencies = np.fft.rfftfreq(info.patch_samples, 1 / info.sample_rate)
+        self._weight = crossover(frequencies, cutoff_hz)
+        self._rise = _raised_cosine(self._ramp)
+        # The first patch begins before time zero, and has no neighbour to be crossfaded with.
+        self._input = np.zeros((channels, self._margin + self._guard), np.float32)
+        self._tail: DoubleArray | None = None
+        self._taken = self._given = 0
+
+    def push(self, block: FloatArray) -> FloatArray:
+        """What of the residual is known after ``block [channels, n]``."""
+        self._taken += block.shape[1]
+        out = self._advance(block)
+        self._given += out.shape[1]
+        return out
+
+    def flush(self) -> FloatArray:
+        """The rest; the stream is over."""
+        wanted = self._taken - self._given
+        zeros = np.zeros((self._input.shape[0], self._patience), np.float32)
+        return self._advance(zeros)[:, :wanted]
+
+    def _advance(self, block: FloatArray) -> FloatArray:
+        held = np.concatenate([self._input, block], axis=1)
+        count = max(0, (held.shape[1] - self._length) // self._hop + 1)
+        out = np.empty((held.shape[0], count * self._hop), np.float32)
+        for start in range(0, count * self._hop, self._hop):
+            out[:, start : start + self._hop] = self._next(held[:, start : start + self._length])
+        self._input = held[:, count * self._hop :].copy()
+        return out
+
+    def _next(self, window: FloatArray) -> DoubleArray:
+        """The residual up to the next patch, from this one ``window`` with guards."""
+        piece = self._residual(window)[:, self._margin : self._margin + self._hop + self._ramp]
+        if self._tail is not None:
+            piece[:, : self._ramp] *= self._rise
+            piece[:, : self._ramp] += self._tail
+        self._tail = piece[:, self._hop :] * (1 - self._rise)
+        return piece[:, : self._hop]
+
+    def _residual(self, window: FloatArray) -> DoubleArray:
+        scaled = window.astype(np.float64) * self._gain
+        patch = scaled[:, self._guard : -self._guard]
+        sounding = _sounding(patch)
+        if not sounding.any():
+            return np.zeros_like(patch)
+        low = self._interpolate(scaled)[:, self._guard : -self._guard]
+        high = self._network(low.astype(np.float32))
+        spectrum = np.fft.rfft(high - patch) * self._weight
+        return np.asarray(np.fft.irfft(spectrum, patch.shape[1]) * sounding / self._gain)
+
+
+class Interpolation:
+    """Windows ``[channels, length]`` as the network knows recordings: thinned, then interpolated.
+
+    What the window holds above the low Nyquist frequency has no influence, whether it is sound or
+    the mirror images of a recording of a lower rate. ``length`` is a multiple of ``2 * scale``.
+    The first sample of a window is one of those that thinning keeps. The window is taken as
+    periodic.
+    """
+
+    def __init__(self, sample_rate: int, scale: int, length: int, cutoff_hz: float) -> None:
+        frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
+        kept = length // (2 * scale)
+        self._keep = low_response(frequencies[: kept + 1], sample_rate, scale, cutoff_hz)
+        self._images = np.arange(frequencies.size) % (2 * kept)
+        self._spline = spline_response(frequencies, sample_rate, scale)
+        self._length = length
+
+    def __call__(self, window: DoubleArray) -> DoubleArray:
+        """Return the window with nothing but its low band, and the images a spline leaves."""
+        low = np.fft.rfft(window)[:, : self._keep.size] * self._keep
+        # A thinned signal's spectrum repeats: the second half of a period is the first, mirrored.
+        period = np.concatenate([low, np.conj(low[:, -2:0:-1])], axis=1)
+        return np.asarray(np.fft.irfft(period[:, self._images] * self._spline, self._length))
+
+
+def low_response(
+    frequencies_hz: DoubleArray, sample_rate: int, scale: int, cutoff_hz: float
+) -> DoubleArray:
+    """What a recording that ends at ``cutoff_hz`` still has to go through before it is thinned.
+
+    Where it has its band up to the low Nyquist frequency, that is the decimation filter. Where it
+    ends in that filter's slope, it has met one. Where it ends lower, the rest is cut off.
+    """
+    nyquist_hz = sample_rate / 2 / scale
+    if cutoff_hz < ENDS_LOWER * nyquist_hz:
+        return (frequencies_hz <= cutoff_hz).astype(np.float64)
+    below = (frequencies_hz < nyquist_hz * (1 - 1e-9)).astype(np.float64)
+    if cutoff_hz < ROLLED_OFF * nyquist_hz:
+        return below
+    return below * decimation_response(frequencies_hz, sample_rate, scale)
+
+
+def decimation_response(frequencies_hz: DoubleArray, sample_rate: int, scale: int) -> DoubleArray:
+    """Magnitude response of ``scipy.signal.decimate``'s filter, run forward and backward.
+
+    A Chebyshev I filter of order 8 by the bilinear transform with its edge prewarped (Oppenheim &
+    Schafer), squared; its phase is zero.
+    """
+    edge = np.tan(np.pi / 2 * FILTER_EDGE / scale)
+    warped = np.tan(np.pi * np.asarray(frequencies_hz) / sample_rate) / edge
+    polynomial = np.polynomial.chebyshev.Chebyshev.basis(FILTER_ORDER)(warped)
+    ripple = 10 ** (FILTER_RIPPLE_DB / 10) - 1
+    return np.asarray(1 / (1 + ripple * polynomial**2), np.float64)
+
+
+def spline_response(frequencies_hz: DoubleArray, sample_rate: int, scale: int) -> DoubleArray:
+    """Response of interpolation by a cubic spline, relative to that at 0 Hz.
+
+    The sampled cubic B-spline's, divided by that of the filter whose outputs are its coefficients
+    (Unser, Aldroubi, Eden 1993).
+    """
+    periods = np.asarray(frequencies_hz) * scale / sample_rate  # 1 at the low sample rate
+    box = np.sinc(periods) / np.sinc(periods / scale)
+    steps = 2 + np.cos(2 * np.pi * periods / scale)
+    return np.asarray(box**4 * steps / (2 + np.cos(2 * np.pi * periods)), np.float64)
+
+
+def crossover(frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
+    """Weight of the prediction: 0 below, 1 from the cutoff upward."""
+    ramp = (np.asarray(frequencies_hz) / cutoff_hz - CROSSOVER_START) / (1 - CROSSOVER_START)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1)), np.float64)
+
+
+def _raised_cosine(samples: int) -> DoubleArray:
+    """From 0 to 1; with its own reverse it adds up to 1."""
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * (np.arange(samples) + 0.5) / samples))
+
+
+def _sounding(patch: DoubleArray) -> DoubleArray:
+    """1 where a patch sounds, 0 in its digital silence, over a block between: its shape."""
+    channels, samples = patch.shape
+    power = np.mean(np.square(patch).reshape(channels, GATES, -1), axis=2)
+    sounds = np.pad((power > SILENCE_POWER).astype(np.float64), ((0, 0), (1, 1)), mode="edge")
+    # The value at each boundary of two blocks: silence beside sound fades within its own block.
+    node = np.maximum(sounds[:, :-1], sounds[:, 1:])
+    if node.all():
+        return np.ones((channels, samples))
+    rise = _raised_cosine(samples // GATES)
+    gate = node[:, :-1, None] + np.diff(node, axis=1)[..., None] * rise
+    return np.asarray(gate.reshape(channels, samples))
