@@ -147,6 +147,17 @@ def test_patches_between_low_samples_are_refused_to_those_who_need_them(make_arc
         evaluate_archive(path, ["better", "soxr"])
 
 
+def test_two_methods_of_one_name_stay_apart(make_archive, monkeypatch):
+    monkeypatch.setattr(
+        archives,
+        "find_method",
+        lambda name, *fit: Method("best", name * 8, False, lambda base: base * np.float32(0.9)),
+    )
+    scores = evaluate_archive(make_archive()[0], ["a", "b", "a"])
+    assert {c.method for c in scores.comparisons} == {"best aaaaaaaa", "best bbbbbbbb"}
+    assert len(scores.comparisons) == 8
+
+
 def test_progress_reaches_the_end(make_archive, better):
     told = []
     evaluate_archive(make_archive()[0], ["better"], progress=lambda *seen: told.append(seen))

@@ -54,12 +54,11 @@ def rules(corpus: str) -> dict[str, Any]:
     return found
 
 
-def read_file_list(file_list: Path, folder: Path) -> Listing:
-    """The recordings that a text file names, one a line, relative to ``folder``.
+def listed_names(file_list: Path) -> tuple[str, ...]:
+    """The names in a text file, one a line, as they stand there.
 
     Raises:
-        InvalidInputError: the list cannot be read, is empty, or names what is missing or is no
-            audio file; all of these are named.
+        InvalidInputError: the list cannot be read or is empty.
     """
     try:
         lines = file_list.read_text("utf-8").splitlines()
@@ -69,6 +68,17 @@ def read_file_list(file_list: Path, folder: Path) -> Listing:
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise InvalidInputError(f"{file_list}: names no files; write one a line")
+    return names
+
+
+def read_file_list(file_list: Path, folder: Path) -> Listing:
+    """The recordings that a text file names, one a line, relative to ``folder``.
+
+    Raises:
+        InvalidInputError: the list cannot be read, is empty, or names what is missing or is no
+            audio file; all of these are named.
+    """
+    names = listed_names(file_list)
     wrong = [name for name in dict.fromkeys(names) if not _is_audio(Path(name))]
     if wrong:
         raise InvalidInputError(

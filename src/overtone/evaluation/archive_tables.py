@@ -79,8 +79,7 @@ def settings_of(scores: ArchiveScores) -> list[str]:
         f"archive: {'; '.join(shown)}",
         f"{SPLINE}: {_spline_of(scores)}; every figure is taken of {_each(scores)} by itself",
     ]
-    identities = {comparison.method: comparison.identity for comparison in scores.comparisons}
-    lines += [f"{name}: {_identity(identity)}" for name, identity in identities.items()]
+    lines += [f"{name}: {_identity(identity)}" for name, identity in _methods([scores])]
     lines += settings_lines(dict.fromkeys(c.metric for c in scores.comparisons))
     lines.append(INTERVAL_NOTE)
     if scores.recordings < 2:
@@ -97,6 +96,12 @@ def _spline_of(scores: ArchiveScores) -> str:
 
 def _each(scores: ArchiveScores) -> str:
     return "each whole file" if scores.info.settings.whole_files else "each patch"
+
+
+def _methods(results: Sequence[ArchiveScores]) -> list[tuple[str, str]]:
+    """The names and identities of all methods, each once, in order."""
+    comparisons = [comparison for scores in results for comparison in scores.comparisons]
+    return list(dict.fromkeys((one.method, one.identity) for one in comparisons))
 
 
 def _identity(identity: str) -> str:
@@ -124,10 +129,9 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
         for by_metric in _by_method(scores)
     ]
     names = ", ".join(f"{scores.name} ({scores.sha256[:12]})" for _, scores in results)
-    identities = {c.method: c.identity for _, scores in results for c in scores.comparisons}
     methods = ", ".join(
         f"{name} ({identity if identity.startswith('overtone ') else identity[:12]})"
-        for name, identity in identities.items()
+        for name, identity in _methods([scores for _, scores in results])
     )
     settings = [
         f"overtone {__version__}; archives, with the start of their SHA-256: {names}",
@@ -141,9 +145,7 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
 def _by_method(scores: ArchiveScores) -> list[dict[str, Comparison]]:
     found: dict[str, dict[str, Comparison]] = {}
     for comparison in scores.comparisons:
-        found.setdefault(comparison.identity + comparison.method, {})[comparison.metric] = (
-            comparison
-        )
+        found.setdefault(comparison.method, {})[comparison.metric] = comparison
     return list(found.values())
 
 

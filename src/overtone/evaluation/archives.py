@@ -8,8 +8,8 @@ paired differences to the spline, item by item.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,10 +89,10 @@ def evaluate_archive(
     """
     with PatchArchive(path) as archive:
         settings = archive.info.settings
-        found = [
+        found = _distinct(
             find_method(name, settings.sample_rate, settings.scale)
             for name in dict.fromkeys(methods)
-        ]
+        )
         _check_starts(archive, found)
         baseline, scores = _score(archive, found, progress)
         # The lineage's lists name files several times over: a recording is known by its contents.
@@ -117,6 +117,18 @@ def evaluate_archive(
                 for column, metric in enumerate(METRIC_FUNCTIONS)
             ),
         )
+
+
+def _distinct(methods: Iterable[Method]) -> list[Method]:
+    """Each once, and under a name of its own: two of one name get their identity's head."""
+    found = list({(method.name, method.identity): method for method in methods}.values())
+    names = [method.name for method in found]
+    return [
+        replace(method, name=f"{method.name} {method.identity[:8]}")
+        if names.count(method.name) > 1
+        else method
+        for method in found
+    ]
 
 
 def _check_starts(archive: PatchArchive, methods: Sequence[Method]) -> None:

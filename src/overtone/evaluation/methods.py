@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone import __version__
-from overtone.degrade.baselines import BASELINES, soxr
+from overtone.degrade.baselines import BASELINES
 from overtone.errors import InvalidInputError, MissingExtraError, ModelError
 from overtone.evaluation.systems import find_system, sha256
 from overtone.inference.model import load_model, model_path
@@ -33,7 +33,7 @@ PIECE_SAMPLES, MARGIN_SAMPLES = 1 << 18, 1 << 13
 
 @dataclass(frozen=True)
 class Method:
-    """A way up from ``sample_rate / scale`` to ``sample_rate``, found by :func:`find_method`.
+    """A way up from ``sample_rate / scale`` to ``sample_rate``, found by :func:`open_method`.
 
     ``identity`` tells two methods of one name apart: the SHA-256 of the weights' file, or for a
     baseline the version of overtone. ``takes_low`` says that it hears the channels it is given as
@@ -57,49 +57,61 @@ class Method:
 def find_method(name: str, sample_rate: int, scale: int) -> Method:
     """The method of that name, for recordings at ``sample_rate`` (Hz) from a ``scale``-th of it.
 
+    Raises as :func:`open_method` and what that returns.
+    """
+    return open_method(name)(sample_rate, scale)
+
+
+def open_method(name: str) -> Callable[[int, int], Method]:
+    """Load what ``name`` stands for; the result, given a full rate and a scale, is the method.
+
     ``name`` is a baseline (``spline``, ``soxr``, ``copy-up``), a shipped model, an ``.onnx`` file,
-    or a checkpoint folder of a lineage network that ``overtone train`` wrote.
+    or a checkpoint folder of a lineage network that ``overtone train`` wrote. What is returned
+    raises :class:`~overtone.errors.InvalidInputError` for a network made for another rate or scale.
 
     Raises:
         ModelError: nothing of that name, or a file that is no model.
         ConfigError: a folder that is no checkpoint, or a damaged one.
-        InvalidInputError: a network made for another rate or scale.
+        InvalidInputError: a checkpoint of another kind of network.
         MissingExtraError: a checkpoint, and torch is not installed.
     """
     if name == SPLINE:
-        return Method(SPLINE, f"overtone {__version__}", False, lambda base: base)
+        spline = Method(SPLINE, f"overtone {__version__}", False, lambda base: base)
+        return lambda *_: spline
     if name in BASELINES:
-        return _from_low(name, sample_rate, scale)
+        return _from_low(name)
     try:
         path = model_path(name)
     except ModelError as error:
         if Path(name).is_dir():
-            return _checkpoint(Path(name), sample_rate, scale)
+            return _checkpoint(Path(name))
         raise ModelError(
             f"no method {name!r}: give a baseline ({', '.join(BASELINES)}), a name that"
             " 'overtone models' lists, an .onnx file, or a folder that 'overtone train' wrote"
         ) from error
     model: Any = load_model(name, device="cpu")  # what `run` takes depends on its kind
     if model.info.kind != "waveform":
-        return _from_low(name, sample_rate, scale)
-    _check_fit(name, (model.info.sample_rate, model.info.scale), (sample_rate, scale))
-    return Method(model.info.name, sha256(path), False, partial(in_pieces, model.run))
+        return _from_low(name)
+    made_for = model.info.sample_rate, model.info.scale
+    return _network(model.info.name, sha256(path), made_for, model.run)
 
 
-def _from_low(name: str, sample_rate: int, scale: int) -> Method:
+def _from_low(name: str) -> Callable[[int, int], Method]:
     system = find_system(name)
 
-    def run(low: FloatArray) -> FloatArray:
-        if sample_rate % scale and name not in BASELINES:
-            # Models take recordings at whole rates: half a hertz off, the two would drift apart.
-            full = soxr(low, sample_rate / scale, sample_rate)
-            return system.upsample(full, sample_rate, sample_rate)
-        return system.upsample(low, sample_rate / scale, sample_rate)
+    def fit(sample_rate: int, scale: int) -> Method:
+        rate_in = sample_rate / scale
+        return Method(
+            system.name,
+            system.identity,
+            True,
+            lambda low: system.upsample(low, rate_in, sample_rate),
+        )
 
-    return Method(system.name, system.identity, True, run)
+    return fit
 
 
-def _checkpoint(folder: Path, sample_rate: int, scale: int) -> Method:
+def _checkpoint(folder: Path) -> Callable[[int, int], Method]:
     try:
         import torch
 
@@ -113,16 +125,26 @@ def _checkpoint(folder: Path, sample_rate: int, scale: int) -> Method:
             f"{folder}: not a network of the lineage; export it with 'overtone export {folder} -o"
             " X.onnx' and give that file"
         )
-    _check_fit(str(folder), (config.sample_rate, config.scale), (sample_rate, scale))
 
     def run(base: FloatArray) -> FloatArray:
         with torch.inference_mode():
             high: FloatArray = module(torch.tensor(base)).numpy()
         return high
 
+    # A run keeps several checkpoints, which one recipe made.
     name = f"{recipe.name}/{folder.resolve().name}"
     identity = sha256(folder / "model.safetensors")
-    return Method(name, identity, False, partial(in_pieces, run))
+    return _network(name, identity, (config.sample_rate, config.scale), run)
+
+
+def _network(
+    name: str, identity: str, made_for: tuple[int, int], run: Run
+) -> Callable[[int, int], Method]:
+    def fit(sample_rate: int, scale: int) -> Method:
+        _check_fit(name, made_for, (sample_rate, scale))
+        return Method(name, identity, False, partial(in_pieces, run))
+
+    return fit
 
 
 def _check_fit(name: str, made_for: tuple[int, int], wanted: tuple[int, int]) -> None:

@@ -1,0 +1,90 @@
+"""``overtone examples``: recordings beside what is left of them and what a model makes of that."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overtone.cli.options import parse_rate
+from overtone.errors import MissingExtraError, OvertoneError
+
+
+def examples(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="LIST", help="A .txt list of recordings; or files, folders."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="A shipped model, an .onnx file, a folder that 'overtone train' wrote, soxr or"
+            " copy-up.",
+        ),
+    ],
+    in_dir: Annotated[
+        Path, typer.Option("--in-dir", metavar="FOLDER", help="Where the listed files lie.")
+    ] = Path(),
+    scale: Annotated[
+        int, typer.Option(min=2, help="How many times the low rate is below the full one.")
+    ] = 4,
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            "-r",
+            "--rate",
+            metavar="HZ",
+            parser=parse_rate,
+            help="The full rate. Default: each recording's own.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where everything goes.")
+    ] = Path("examples-out"),
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Overwrite files that exist.")
+    ] = False,
+) -> None:
+    """Write NAME_gt, NAME_low_res, NAME_base and NAME_super WAVs, and their spectrograms.
+
+    Each recording is brought down as the lineage does (cropped to a multiple
+    of the scale, Chebyshev low-pass, every scale-th sample), up again by the
+    cubic spline (base), and by the model (super). NAME.png and NAME.pdf show
+    all four. What is missing or does not fit is named, the rest is done, and
+    the exit code is 1.
+
+    \b
+    overtone examples val-files.txt --in-dir wav48/p225 -m tfilm-speech-x4 --rate 16k
+    """
+    try:
+        from overtone.evaluation.examples import find_recordings, write_example
+        from overtone.evaluation.methods import open_method
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("overtone examples", "train") from error
+    from overtone.report import require_matplotlib
+
+    require_matplotlib()
+    recordings, problems = find_recordings(inputs, output, in_dir=in_dir, overwrite=force)
+    fit = open_method(model)
+    if rate is not None:
+        fit(rate, scale)  # what does not fit is then said once
+    for problem in problems:
+        print(f"overtone: {problem}", file=sys.stderr)
+    failed = bool(problems)
+    for recording in recordings:
+        try:
+            print(write_example(recording, fit, scale=scale, rate=rate, overwrite=force))
+        except OvertoneError as error:
+            failed = True
+            named = str(error)
+            if str(recording.source) not in named:
+                named = f"{recording.source}: {named}"
+            print(f"overtone: {' '.join(named.split())}", file=sys.stderr)
+    if failed or not recordings:
+        raise typer.Exit(1)
