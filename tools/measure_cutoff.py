@@ -25,6 +25,7 @@ from scipy import signal
 
 from overtone.audio.cutoff import CutoffEstimate, estimate_cutoff
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
+from overtone.evaluation.edges import codec_edge_hz
 
 Samples = NDArray[Any]
 Answers = list[tuple[CutoffEstimate, float]]  # each with the truth in Hz
@@ -139,31 +140,6 @@ def dither_half(x: Samples, rng: np.random.Generator) -> Samples:
     if rng.random() < 0.5:
         return x
     return np.round(32768 * x + rng.random(len(x)) - rng.random(len(x))) / 32768
-
-
-def codec_edge_hz(x: Samples, y: Samples, rate: int) -> float:
-    """Where the codec's output falls 10 dB under the original for half an octave or for good.
-
-    Only bands count where either lies within 75 dB of its strongest; where none falls, it is the
-    last of them.
-    """
-    hz, before = signal.welch(x, rate, nperseg=2048)
-    _, after = signal.welch(y, rate, nperseg=2048)
-    edges_hz = 1000 * 2 ** (np.arange(200) / 24)
-    edges_hz = edges_hz[edges_hz < rate / 2]
-    bands = np.digitize(hz, edges_hz)
-    levels = np.array(
-        [
-            [power[bands == band].mean() for band in range(1, len(edges_hz))]
-            for power in (before, after)
-        ]
-    )
-    there = np.any(levels > levels.max() * 10**-7.5, axis=0)
-    fallen = levels[1] < 0.1 * levels[0]
-    for band in np.flatnonzero(there & fallen):
-        if np.all(fallen[band : band + 12][there[band : band + 12]]):
-            return float(edges_hz[band])
-    return float(edges_hz[np.flatnonzero(there)[-1] + 1])
 
 
 def print_originals(originals: dict[str, Answers]) -> None:

@@ -81,8 +81,8 @@ def test_what_cannot_be_drawn_is_said(tmp_path, monkeypatch):
     (tmp_path / "map.png").write_text("old")
     with pytest.raises(InvalidInputError, match="already exists"):
         draw(tmp_path / "map.png")
+    nothing = [Grid("", ["a"], ["1"], "", [[math.nan]])]
     with pytest.raises(InvalidInputError, match="no number"):
-        nothing = [Grid("", ["a"], ["1"], "", [[math.nan]])]
         draw_heatmap(nothing, tmp_path / "n.png", label="", limit=1, higher_is_better=True)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match="plot"):

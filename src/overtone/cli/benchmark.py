@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from overtone.cli.quality import quality
+from overtone.cli.robustness import robustness
+
 app = typer.Typer(
     name="benchmark",
     no_args_is_help=True,
@@ -18,6 +21,10 @@ app = typer.Typer(
 @app.callback()
 def benchmark() -> None:
     """Measure overtone itself."""
+
+
+app.command()(robustness)
+app.command()(quality)
 
 
 @app.command()
