@@ -2,6 +2,7 @@
 
 import pytest
 import soundfile
+import soxr
 import typer
 from typer.testing import CliRunner
 
@@ -61,3 +62,36 @@ def test_titles_name_the_file_and_its_rate(run, recordings, tmp_path, monkeypatc
     run(*recordings, "-o", tmp_path / "picture.svg")
     assert [title for title, _, _ in drawn] == ["low.wav (8 kHz)", "high.wav (48 kHz)"]
     assert drawn[1][1].shape == (2, 9600)
+
+
+@pytest.fixture
+def marks(run, tmp_path, monkeypatch):
+    """Return a function that runs the command and says what was to be marked."""
+    from overtone import report
+
+    def marked(*arguments):
+        drawn = {}
+        monkeypatch.setattr(
+            report, "plot_spectrograms", lambda signals, path, **options: drawn.update(options)
+        )
+        result = run(*arguments, "-o", tmp_path / "picture.svg")
+        return drawn["cutoff_hz"] if result.exit_code == 0 else result.output
+
+    return marked
+
+
+def test_the_cutoff_is_found_for_each_recording_unless_told(marks, examples_dir, tmp_path):
+    samples, rate = soundfile.read(examples_dir / "speech_en_48k.flac", dtype="float32")
+    full, dull = tmp_path / "full.wav", tmp_path / "dull.wav"
+    soundfile.write(full, samples, rate)
+    low = soxr.resample(samples, rate, 8000)
+    soundfile.write(dull, soxr.resample(low, 8000, rate), rate)
+    none, found = marks(full, dull)
+    assert none is None
+    assert found == pytest.approx(3900, rel=0.1)
+    assert marks(full, dull, "--cutoff", "5.5k") == [5500, 5500]
+    assert marks(full, dull, "--cutoff", "none") == [None, None]
+
+
+def test_a_cutoff_that_is_none_is_refused(marks, recordings):
+    assert "'high' is not a frequency" in marks(*recordings, "--cutoff", "high")

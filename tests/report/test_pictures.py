@@ -64,6 +64,7 @@ def test_panels_share_frequencies_and_colours(tmp_path, make_noise, figures):
     low, high = panels(figures[0])
     assert (low.get_title(), high.get_title()) == ("low", "high")
     assert low.get_ylim() == high.get_ylim() == (0, 24)
+    assert low.get_xlim() == high.get_xlim() == (0, 0.7)
     assert low.images[0].get_extent() == [0, 0.5, 0, 4]
     assert high.images[0].get_extent() == [0, 0.7, 0, 24]
     bottom, top = low.images[0].get_clim()
@@ -78,6 +79,13 @@ def test_the_cutoff_is_marked_in_every_panel(tmp_path, make_noise, figures):
     assert len(panels(figures[0])) == 6
     for panel in panels(figures[0]):
         assert list(panel.lines[0].get_ydata()) == [1.5, 1.5]
+
+
+def test_each_panel_may_have_a_mark_of_its_own(tmp_path, make_noise, figures):
+    signals = [(str(n), make_noise(8000, 0.1), 8000) for n in range(3)]
+    plot_spectrograms(signals, tmp_path / "picture.png", cutoff_hz=[1000, None, 2000])
+    marks = [[line.get_ydata()[0] for line in panel.lines] for panel in panels(figures[0])]
+    assert marks == [[1.0], [], [2.0]]
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 22050, 48000])

@@ -70,16 +70,18 @@ def plot_spectrograms(
     named_signals: Sequence[tuple[str, NDArray[np.floating], int]],
     path: str | Path | Sequence[Path],
     *,
-    cutoff_hz: float | None = None,
+    cutoff_hz: float | Sequence[float | None] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Draw the spectrograms of recordings side by side, all on one scale, into one picture.
 
     ``named_signals`` holds ``(title, samples, sample_rate)``, samples ``[samples]`` or
     ``[channels, samples]`` (the mean power of the channels is drawn). Every panel has the same
-    frequency axis, up to the highest Nyquist frequency, so a low rate shows as emptiness above its
-    own; and the same colours, 90 dB down from the loudest 0.1 % of points. ``cutoff_hz`` is marked
-    by a dashed line. The suffix of ``path`` chooses PNG, PDF or SVG; several paths get one picture
+    frequency axis, up to the highest Nyquist frequency, and the same time axis, up to the longest
+    recording's end, so a low rate shows as emptiness above its own, and a short recording as
+    emptiness after it; and the same colours, 90 dB down from the loudest 0.1 % of points.
+    ``cutoff_hz``, one for all or one for each (None: no mark), is marked by a dashed line. The
+    suffix of ``path`` chooses PNG, PDF or SVG; several paths get one picture
     each. The same recordings give the same bytes.
 
     Raises :class:`~overtone.errors.MissingExtraError` without matplotlib, and
@@ -100,17 +102,22 @@ def plot_spectrograms(
     loud = (float(np.quantile(level, 1 - _SATURATED)) for level in levels)
     top_db = max(_LOWEST_TOP_DB, *loud)
     nyquist_hz = max(rate for _, _, rate in named_signals) / 2
+    longest_s = max(samples.shape[-1] / rate for _, samples, rate in named_signals)
+    marks = cutoff_hz if isinstance(cutoff_hz, Sequence) else [cutoff_hz] * len(named_signals)
     columns = min(len(named_signals), _PANELS_PER_ROW)
     rows = math.ceil(len(named_signals) / columns)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(1.2 + 4.9 * columns, 0.3 + 3.9 * rows), layout="constrained")
         panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         drawn = panels[: len(named_signals)]
-        for panel, (title, samples, rate), level in zip(drawn, named_signals, levels, strict=True):
+        for panel, (title, samples, rate), level, mark_hz in zip(
+            drawn, named_signals, levels, marks, strict=True
+        ):
             image = _draw_panel(panel, level, samples.shape[-1] / rate, rate, top_db)
             panel.set(title=title, xlabel="time (s)", ylim=(0, nyquist_hz / 1000))
-            if cutoff_hz is not None:
-                _mark_cutoff(panel, cutoff_hz)
+            panel.set_xlim(0, longest_s)
+            if mark_hz is not None:
+                _mark_cutoff(panel, mark_hz)
         for panel in panels[len(named_signals) :]:
             panel.set_visible(False)
         for row in range(rows):
@@ -159,7 +166,6 @@ def _draw_panel(
         aspect="auto",
         interpolation="bilinear",
     )
-    panel.set_xlim(0, duration_s)
     panel.tick_params(length=3)
     return image
 
