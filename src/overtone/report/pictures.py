@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
+DOTS_PER_INCH = 160
 RANGE_DB = 90.0
 _SATURATED = 1e-3  # share of the loudest points drawn in one colour, to leave more for the rest
 _LOWEST_TOP_DB = -60.0  # so that silence is black
@@ -42,7 +43,6 @@ _STYLE: Any = {
     "figure.facecolor": "#0d1117",
     "font.family": "sans-serif",
     "font.size": 11,
-    "savefig.dpi": 160,
     "savefig.facecolor": "#0d1117",
     "svg.hashsalt": "overtone",  # names inside depend on the content alone
     "text.color": "#c9d1d9",
@@ -71,6 +71,7 @@ def plot_spectrograms(
     path: str | Path | Sequence[Path],
     *,
     cutoff_hz: float | Sequence[float | None] | None = None,
+    dots_per_inch: int = DOTS_PER_INCH,
     overwrite: bool = False,
 ) -> None:
     """Draw the spectrograms of recordings side by side, all on one scale, into one picture.
@@ -125,13 +126,14 @@ def plot_spectrograms(
         bar = figure.colorbar(image, ax=panels, pad=0.015, aspect=30)
         bar.set_label("level (dB of full scale)")
         bar.outline.set_visible(False)
-        _save(figure, paths, overwrite)
+        _save(figure, paths, dots_per_inch, overwrite)
 
 
-def _save(figure: "Figure", paths: Sequence[Path], overwrite: bool) -> None:
+def _save(figure: "Figure", paths: Sequence[Path], dots_per_inch: int, overwrite: bool) -> None:
     for path in paths:
         with new_file(path, overwrite) as temporary:
-            figure.savefig(temporary, metadata=_UNDATED.get(path.suffix.lower()))
+            undated = _UNDATED.get(path.suffix.lower())
+            figure.savefig(temporary, dpi=dots_per_inch, metadata=undated)
 
 
 def _levels_db(title: str, samples: NDArray[np.floating], rate: int) -> NDArray[np.float64]:

@@ -1,0 +1,181 @@
+"""``overtone benchmark quality``: systems side by side on suites of cases."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from overtone.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from overtone.evaluation.quality import Comparison
+    from overtone.evaluation.quality_tables import Row
+
+
+def quality(
+    suites: Annotated[
+        list[Path],
+        typer.Argument(metavar="SUITE", help="Folders of cases, or TOML files that describe them."),
+    ],
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="A shipped model or an .onnx file; may be given again. Default: every shipped "
+            "model, where it fits.",
+            show_default=False,
+        ),
+    ] = None,
+    decimate: Annotated[
+        int | None,
+        typer.Option(
+            "--decimate",
+            min=2,
+            metavar="R",
+            help="Make every low side from its reference, R times as low in rate, by "
+            "scipy.signal.decimate. Default: low.* in the case.",
+            show_default=False,
+        ),
+    ] = None,
+    data_root: Annotated[
+        Path,
+        typer.Option("--data-root", metavar="FOLDER", help="Where a TOML file's folders lie."),
+    ] = Path("data"),
+    versus: Annotated[
+        str, typer.Option("--versus", metavar="NAME", help="The system to take differences to.")
+    ] = "soxr",
+    perceptual: Annotated[
+        bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ and STOI (slow).")
+    ] = False,
+    align: Annotated[
+        bool,
+        typer.Option("--align/--no-align", help="Align outputs with references, whole samples."),
+    ] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Write cases.csv, results.json, summary.md, report.html and timings.json.",
+        ),
+    ] = None,
+    clips: Annotated[
+        int,
+        typer.Option("--clips", min=0, metavar="N", help="Clips to see and hear in report.html."),
+    ] = 6,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE.md", help="Write the made part of this page."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Overwrite results and the page's made part.")
+    ] = False,
+) -> None:
+    """Compare models, classic ways up and other systems' outputs on the same clips.
+
+    A suite is a folder of SET/CLIP/ with reference.wav, low.wav and other
+    systems' outputs by name, or a TOML file that says how clips are cut from
+    a corpus. Cases that cannot be used are named and left out, and the exit
+    code is 1.
+
+    \b
+    overtone benchmark quality clips/ -o results/
+    overtone benchmark quality clips/ --decimate 4 -m mine.onnx --versus speech
+    """
+    _require_extras(perceptual)
+    from overtone.evaluation.quality import choose_systems, compare, system_names
+    from overtone.evaluation.quality_page import (
+        check_folder,
+        page_around,
+        update_page,
+        write_folder,
+    )
+    from overtone.evaluation.quality_tables import require_system, summarise
+    from overtone.evaluation.suites import read_suites
+
+    if output is not None:
+        check_folder(output, force)
+    if markdown is not None:
+        page_around(markdown, force)
+    suite = read_suites(suites, data_root, decimate)
+    systems = choose_systems(models or [])
+    require_system(system_names(suite, systems), versus)
+    with _progress() as log:
+        comparison = compare(
+            suite,
+            systems,
+            align=align,
+            perceptual=perceptual,
+            examples=clips if output is not None else 0,
+            log=log,
+        )
+    rows = summarise(comparison, versus)
+    _print(comparison, rows, versus)
+    if output is not None:
+        for path in write_folder(comparison, rows, versus, output, overwrite=force):
+            typer.echo(f"wrote {path}", err=True)
+    if markdown is not None:
+        command = _command(suites, models or [], decimate, versus, perceptual, align)
+        update_page(comparison, rows, versus, markdown, command, overwrite=force)
+        typer.echo(f"wrote {markdown}", err=True)
+    if comparison.problems:
+        raise typer.Exit(1)
+
+
+def _require_extras(perceptual: bool) -> None:
+    try:
+        import scipy  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("overtone benchmark quality", "train") from error
+    if perceptual:
+        from overtone.metrics import require_perceptual
+
+        require_perceptual()
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal which case is next."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield lambda label: status.update(f"comparing {label}")
+
+
+def _print(comparison: Comparison, rows: Sequence[Row], versus: str) -> None:
+    from overtone.evaluation.quality_tables import sections, settings
+
+    for heading, tables in sections(rows, versus):
+        typer.echo(f"{heading}\n")
+        for table in tables:
+            table.print()
+    for line in settings(comparison, versus):
+        typer.echo(line)
+    for problem in comparison.problems:
+        print(f"overtone: {problem}", file=sys.stderr)
+
+
+def _command(
+    suites: Sequence[Path],
+    models: Sequence[str],
+    decimate: int | None,
+    versus: str,
+    perceptual: bool,
+    align: bool,
+) -> str:
+    """The command as a page can say it: names, not this machine's folders."""
+    words = ["overtone benchmark quality", *(path.name for path in suites)]
+    words += ["--data-root FOLDER"] * any(path.suffix == ".toml" for path in suites)
+    words += [f"-m {Path(model).name}" for model in models]
+    words += [f"--decimate {decimate}"] * (decimate is not None)
+    words += [f"--versus {versus}"] * (versus != "soxr")
+    words += ["--perceptual"] * perceptual + ["--no-align"] * (not align)
+    return " ".join(words)
