@@ -128,13 +128,13 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
         for dataset, scores in results
         for by_metric in _by_method(scores)
     ]
-    names = ", ".join(f"{scores.name} ({scores.sha256[:12]})" for _, scores in results)
+    heads = dict.fromkeys(f"{scores.name} ({scores.sha256[:12]})" for _, scores in results)
     methods = ", ".join(
         f"{name} ({identity if identity.startswith('overtone ') else identity[:12]})"
         for name, identity in _methods([scores for _, scores in results])
     )
     settings = [
-        f"overtone {__version__}; archives, with the start of their SHA-256: {names}",
+        f"overtone {__version__}; archives, with the start of their SHA-256: {', '.join(heads)}",
         f"methods: {methods}",
         *settings_lines(["lineage_snr_db", "lineage_lsd"]),
         INTERVAL_NOTE,
