@@ -70,6 +70,8 @@ def test_what_is_skipped_is_named_and_the_exit_code_says_so(quality, suite):
         (["SUITE"], "exit"),
         (["SUITE", "--decimate", "2", "--versus", "nobody"], "--versus nobody: no such system"),
         (["SUITE", "--decimate", "2", "-m", "no model"], "no model 'no model'"),
+        (["SUITE", "--decimate", "2", "--markdown", "none/a.md"], "the folder none does not exist"),
+        (["SUITE", "--decimate", "2", "-f", "--markdown", "SUITE"], "not a page that can be read"),
     ],
 )
 def test_mistakes_are_one_line(quality, suite, arguments, message):
@@ -80,4 +82,5 @@ def test_mistakes_are_one_line(quality, suite, arguments, message):
         assert message in err
         assert (text, err.count("\n")) == ("", 1)
     else:
+        assert text == ""
         assert err.count("--decimate 4 makes one") == 2

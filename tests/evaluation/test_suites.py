@@ -12,7 +12,8 @@ from overtone.errors import ConfigError, InvalidInputError
 from overtone.evaluation.cases import FILTERS, Case, Degradation
 from overtone.evaluation.suites import read_suite, read_suites
 
-SHIPPED = Path(__file__).resolve().parents[2] / "suites"
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "suites"
 
 
 @pytest.fixture
@@ -206,5 +207,13 @@ def test_nothing_to_compare_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_suites_are_valid_but_for_the_recordings(path, tmp_path):
+    with pytest.raises(ConfigError, match="--data-root"):
+        read_suite(path, tmp_path)
+
+
+def test_the_example_in_the_manual_is_valid_but_for_the_recordings(tmp_path):
+    text = (ROOT / "docs" / "quality.md").read_text()
+    path = tmp_path / "example.toml"
+    path.write_text(text.partition("```toml\n")[2].partition("```")[0])
     with pytest.raises(ConfigError, match="--data-root"):
         read_suite(path, tmp_path)

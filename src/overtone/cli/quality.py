@@ -119,6 +119,8 @@ def quality(
         )
     rows = summarise(comparison, versus)
     _print(comparison, rows, versus)
+    if not rows:
+        raise typer.Exit(1)
     if output is not None:
         for path in write_folder(comparison, rows, versus, output, overwrite=force):
             typer.echo(f"wrote {path}", err=True)
@@ -157,7 +159,7 @@ def _print(comparison: Comparison, rows: Sequence[Row], versus: str) -> None:
         typer.echo(f"{heading}\n")
         for table in tables:
             table.print()
-    for line in settings(comparison, versus):
+    for line in settings(comparison, versus) if rows else ():
         typer.echo(line)
     for problem in comparison.problems:
         print(f"overtone: {problem}", file=sys.stderr)

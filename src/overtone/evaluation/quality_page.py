@@ -126,9 +126,14 @@ def update_page(
 def page_around(path: Path, overwrite: bool) -> tuple[str, str]:
     """What stands before and after the generated part of the page ``path``. Raises as above."""
     refuse_existing(path, overwrite)
+    if not path.parent.is_dir():
+        raise InvalidInputError(f"{path}: the folder {path.parent} does not exist; create it")
     if not path.exists():
         return f"# {TITLE}\n\n", "\n"
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: not a page that can be read ({error})") from error
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
