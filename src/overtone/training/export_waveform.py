@@ -34,18 +34,25 @@ def describe(model: nn.Module, recipe: PatchRecipe, progress: dict[str, Any]) ->
     """What the model file says of itself.
 
     Raises:
-        ConfigError: the checkpoint does not say at which level its network was trained.
+        ConfigError: the checkpoint does not say at which level its network was trained, or its
+            patches are of a length that a recording cannot be cut into.
     """
     c = recipe.model
     nyquist_hz = c.sample_rate / 2 / c.scale
     if not progress.get("level_rms", 0) > 0:
         raise ConfigError("the checkpoint gives no level_rms above 0: train it again")
+    patch_samples = progress.get("patch_samples", PATCH_SAMPLES)
+    if patch_samples % (32 * c.scale):
+        raise ConfigError(
+            f"trained on patches of {patch_samples} samples, but recordings can only be cut into"
+            f" multiples of {32 * c.scale}: prepare such (--dimension 8192), and train again"
+        )
     return WaveformInfo(
         name=recipe.name,
         description=recipe.description,
         sample_rate=c.sample_rate,
         scale=c.scale,
-        patch_samples=progress.get("patch_samples", PATCH_SAMPLES),
+        patch_samples=patch_samples,
         multiple_samples=c.multiple_samples,
         min_cutoff_hz=DECIMATION_PASSBAND * nyquist_hz,
         max_cutoff_hz=nyquist_hz,

@@ -1,0 +1,176 @@
+"""A lineage network's file does what its checkpoint does, at any length the network takes."""
+
+import onnx
+import pytest
+import soundfile
+import torch
+from onnx import TensorProto
+from safetensors.torch import load_file
+
+from overtone import load_model
+from overtone.degrade.spline import decimate
+from overtone.errors import ConfigError
+from overtone.inference import Enhancer
+from overtone.models.audiounet import AudioUNet, AudioUNetConfig
+from overtone.training import checkpoint as checkpoints
+from overtone.training import export_waveform
+from overtone.training.config import read_recipe
+from overtone.training.export import export
+from overtone.training.export_waveform import (
+    TOLERANCE,
+    describe,
+    disagreement,
+    random_patches,
+    waveform_graph,
+)
+from overtone.training.networks import build_network
+
+RECIPE = {
+    "name": "tiny-x4",
+    "description": "For tests",
+    "network": "tfilm",
+    "archives": {"train": "a.h5", "validation": "b.h5"},
+    "training_data": ["speech: CC0 1.0"],
+    "model": {"filters": [8], "kernels": [33], "block_samples": 64, "sample_rate": 16000},
+}
+PROGRESS = {"step": 30, "seconds": 600.0, "level_rms": 0.06}
+
+
+def audible(model):
+    """New networks return their input nearly: let this one add what can be told apart."""
+    torch.nn.init.normal_(model.last.weight, std=0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A folder as ``overtone train`` leaves it."""
+    torch.manual_seed(1)
+    recipe = read_recipe(RECIPE)
+    model = audible(build_network(recipe))
+    folder = tmp_path_factory.mktemp("waveform") / "best"
+    checkpoints.save_weights(folder, recipe, model.state_dict(), PROGRESS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, checkpoint):
+    """The one file that is traced here: that takes seconds."""
+    path = tmp_path_factory.mktemp("export") / "tiny.onnx"
+    info = export(checkpoint, path)
+    assert info.name == "tiny-x4"
+    return path
+
+
+@pytest.fixture
+def ready(monkeypatch, exported):
+    """Let the graph be the one that was traced once."""
+    proto = onnx.load(exported)
+    monkeypatch.setattr(export_waveform, "waveform_graph", lambda model, info: proto)
+
+
+@pytest.fixture
+def rounded(checkpoint):
+    """The network with the weights that float16 leaves of it."""
+    model, _, _ = checkpoints.load_model(checkpoint)
+    for parameter in model.parameters():
+        if parameter.numel() >= 4096:
+            parameter.data = parameter.data.half().float()
+    return model
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (1, 8192), (3, 640), (2, 1000)])
+def test_the_file_does_what_the_network_does(exported, rounded, rng, shape):
+    low = (0.06 * rng.standard_normal(shape)).astype("float32")
+    with torch.no_grad():
+        wanted = rounded(torch.from_numpy(low)).numpy()
+    found = load_model(exported, device="cpu", threads=1).run(low)
+    added = (wanted - low).std()
+    assert added > 0.05 * low.std()
+    assert abs(found - wanted).max() < TOLERANCE * added
+
+
+def test_the_file_says_what_it_is(exported):
+    info = load_model(exported, device="cpu").info
+    assert info.model_dump(exclude={"size_bytes", "config_sha256", "overtone_version"}) == {
+        "format_version": 1,
+        "kind": "waveform",
+        "name": "tiny-x4",
+        "description": "For tests",
+        "sample_rate": 16000,
+        "scale": 4,
+        "patch_samples": 8192,
+        "multiple_samples": 64,
+        "min_cutoff_hz": 1600.0,
+        "max_cutoff_hz": 2000.0,
+        "level_rms": 0.06,
+        "parameters": sum(p.numel() for p in build_network(read_recipe(RECIPE)).parameters()),
+        "license": "Apache-2.0",
+        "training_data": ("speech: CC0 1.0",),
+        "training": "30 steps of 16 patches, 10 minutes",
+        "is_default": False,
+    }
+    assert info.config_sha256 == read_recipe(RECIPE).sha256()
+
+
+def test_large_weights_are_stored_in_half(exported):
+    proto = onnx.load(exported)
+    onnx.checker.check_model(proto, full_check=True)
+    large = [w for w in proto.graph.initializer if torch.Size(w.dims).numel() >= 4096]
+    assert large
+    assert {w.data_type for w in large} == {TensorProto.FLOAT16}
+
+
+def test_the_file_names_no_folder(exported):
+    assert b".py" not in exported.read_bytes()
+
+
+def test_it_enhances_a_recording(exported, examples_dir):
+    wide, _ = soundfile.read(examples_dir / "speech_en_48k.flac", dtype="float32")
+    low = decimate(wide[::3][:48000], 4)
+    found, rate = Enhancer(exported, device="cpu", threads=1).enhance(low, 4000, output_rate=16000)
+    assert rate == 16000
+    assert found.shape == (48000,)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("last.bias", lambda x: x + 0.05, "off by"),
+        ("down.0.modulation.lstm.weight_hh_l0", lambda x: x.flip(0), "off by"),
+        ("up.0.weight", lambda x: x * float("nan"), "off by nan"),
+    ],
+)
+def test_a_graph_that_differs_is_not_written(ready, checkpoint, tmp_path, name, change, said):
+    tensors = load_file(checkpoint / "model.safetensors")
+    tensors[name] = change(tensors[name])
+    recipe, output = read_recipe(RECIPE), tmp_path / "a.onnx"
+    checkpoints.save_weights(tmp_path / "altered", recipe, tensors, PROGRESS)
+    output.write_bytes(b"the one before")
+    with pytest.raises(ConfigError, match=rf"altered: the exported graph is {said}.*not written"):
+        export(tmp_path / "altered", output, overwrite=True)
+    assert output.read_bytes() == b"the one before"
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_checkpoint_without_its_level_is_refused(checkpoint, tmp_path):
+    progress = {"step": 1, "seconds": 1.0}
+    tensors = load_file(checkpoint / "model.safetensors")
+    checkpoints.save_weights(tmp_path / "old", read_recipe(RECIPE), tensors, progress)
+    with pytest.raises(ConfigError, match=r"old: .*level_rms.*train it again; not written"):
+        export(tmp_path / "old", tmp_path / "a.onnx")
+    assert not list(tmp_path.glob("*.onnx*"))
+
+
+def test_a_patch_length_that_does_not_fit_is_refused(checkpoint):
+    model, recipe, progress = checkpoints.load_model(checkpoint)
+    with pytest.raises(ConfigError, match=r"patches of 1000 samples.*prepare"):
+        describe(model, recipe, progress | {"patch_samples": 1000})
+
+
+def test_another_networks_graph_agrees(exported, tmp_path):
+    model = audible(AudioUNet(AudioUNetConfig(filters=(8,), kernels=(9,))))
+    info = load_model(exported, device="cpu").info.model_copy(update={"multiple_samples": 16})
+    onnx.save(waveform_graph(model, info), str(tmp_path / "a.onnx"))
+    assert disagreement(model, info, tmp_path / "a.onnx") < TOLERANCE
+    assert {low.shape[1] % 16 for low in random_patches(info)} == {0}
