@@ -91,6 +91,16 @@ def test_the_guard_notices_wrong_weights(name, examples_dir, tmp_path):
     assert departures(regression_scores(path, examples_dir), STORED[name])
 
 
+def test_models_of_low_rates_are_scored_at_their_own(waveform_model, examples_dir):
+    scores = regression_scores(waveform_model, examples_dir)
+    given = regression_scores(waveform_model, examples_dir, alter=lambda _, low: low)
+    for excerpt, values in scores.items():
+        assert np.isfinite(list(values.values())).all()
+        # Other than soxr's, and as good as what it was given: nothing is shifted.
+        assert departures({excerpt: values}, {excerpt: given[excerpt]})
+        assert values["snr_db"] > given[excerpt]["snr_db"] - 6
+
+
 def test_departures_are_named():
     stored = {"a": {"lsd": 1.0, "snr_db": 10.0}}
     assert departures({"a": {"lsd": 1.0 + 0.9 * TOLERANCE, "snr_db": 10.0}}, stored) == []

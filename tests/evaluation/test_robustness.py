@@ -240,6 +240,24 @@ def test_a_real_model_is_measured_on_what_was_damaged(speech, cells):
     assert scores[0].found_hz == pytest.approx(4000, rel=0.15)
 
 
+def test_a_model_of_another_kind_and_rate_is_measured_at_its_own(
+    waveform_model, recordings, monkeypatch
+):
+    asked = []
+
+    def few(*settings):
+        asked.append(settings)
+        return [cell for cell in matrix(*settings) if cell.row in ("peak", "Bessel 8")][::4]
+
+    monkeypatch.setattr(robustness, "matrix", few)
+    run = robustness.run_matrix(str(waveform_model), recordings, clips=2, seconds=1.0, seed=0)
+    assert asked == [(16_000, 2000.0)]
+    assert {clip.sample_rate for clip in run.choice.clips} == {16_000}
+    assert run.model == "bent"
+    for one in run.scores:
+        assert all(math.isfinite(value) for value in (*one.given.values(), *one.made.values()))
+
+
 def test_a_codec_that_is_not_here_is_named_once_and_the_rest_goes_on(speech):
     def refuse(x, rate, rng):
         raise InvalidInputError("not installed")
