@@ -256,6 +256,7 @@ def test_a_name_that_is_not_unicode_is_no_obstacle(recordings, overtone, option)
     ("changes", "said"),
     [
         ({"cutoff_given": True}, "cutoff 3.91 kHz (given), model copier"),
+        ({"note": "made for others"}, "(93% sure), model copier (made for others), "),
         ({"clipped_samples": 12}, "12 samples clipped"),
         ({"clipped_samples": 1}, "1 sample clipped"),
         (
