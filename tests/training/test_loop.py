@@ -222,7 +222,7 @@ def test_the_log_holds_losses_and_validation(run, tiny):
     (row,) = validation["validation"]
     assert row["label"] == "4000Hz"
     assert {"lsd", "lsd_hf", "lsd_lf", "snr"} <= row.keys()
-    assert all(math.isfinite(value) for value in row.values())
+    assert all(math.isfinite(value) for name, value in row.items() if name != "label")
     assert [line.split()[0] for line in said] == ["step", "validation", "stopped"]
     assert list((last.parent / "tensorboard").iterdir())
 

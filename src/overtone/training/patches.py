@@ -43,7 +43,10 @@ class PatchTask:
         low, high = _patches(self.validation, range(len(self.validation)))
         self.low, self.high = low, high
         self.baseline = patch_scores(high, low)
-        self.facts: dict[str, Any] = {"level_rms": _active_rms(high, recipe.model.sample_rate)}
+        self.facts: dict[str, Any] = {
+            "level_rms": _active_rms(high, recipe.model.sample_rate),
+            "patch_samples": low.shape[1],
+        }
         log(
             f"{len(self.train)} patches to train on, {len(self.validation)} to validate;"
             f" {self.epoch_steps} steps an epoch"
