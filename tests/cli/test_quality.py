@@ -46,7 +46,10 @@ def test_a_folder_gives_tables_and_files(quality, suite, tmp_path):
     found = json.loads((out / "results.json").read_text())
     means = {row["system"]: row["means"]["lsd"]["value"] for row in found["sets"]}
     assert means["speech"] < min(means["soxr"], means["spline"])
-    assert "overtone benchmark quality clips -m speech --decimate 3`" in page.read_text()
+    assert (
+        "overtone benchmark quality clips -m speech --decimate 3 --markdown quality.md"
+        in page.read_text()
+    )
     assert str(tmp_path) not in (out / "summary.md").read_text() + page.read_text()
     again = quality(suite, "--decimate", 3, "-o", out)
     assert again[0] == 1

@@ -125,7 +125,7 @@ def quality(
         for path in write_folder(comparison, rows, versus, output, overwrite=force):
             typer.echo(f"wrote {path}", err=True)
     if markdown is not None:
-        command = _command(suites, models or [], decimate, versus, perceptual, align)
+        command = _command(suites, models or [], decimate, versus, perceptual, align, markdown)
         update_page(comparison, rows, versus, markdown, command, overwrite=force)
         typer.echo(f"wrote {markdown}", err=True)
     if comparison.problems:
@@ -172,12 +172,17 @@ def _command(
     versus: str,
     perceptual: bool,
     align: bool,
+    page: Path,
 ) -> str:
     """The command as a page can say it: names, not this machine's folders."""
-    words = ["overtone benchmark quality", *(path.name for path in suites)]
+    words = ["overtone benchmark quality", *map(_shown, suites)]
     words += ["--data-root FOLDER"] * any(path.suffix == ".toml" for path in suites)
-    words += [f"-m {Path(model).name}" for model in models]
+    words += [f"-m {_shown(Path(model))}" for model in models]
     words += [f"--decimate {decimate}"] * (decimate is not None)
     words += [f"--versus {versus}"] * (versus != "soxr")
     words += ["--perceptual"] * perceptual + ["--no-align"] * (not align)
-    return " ".join(words)
+    return " ".join([*words, f"--markdown {_shown(page)} --force"])
+
+
+def _shown(path: Path) -> str:
+    return path.name if path.is_absolute() or ".." in path.parts else path.as_posix()
