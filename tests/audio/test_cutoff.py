@@ -10,8 +10,9 @@ import soundfile
 import soxr
 from scipy import signal
 
-from overtone.audio.cutoff import CutoffEstimate, CutoffEstimator, estimate_cutoff
+from overtone.audio.cutoff import EDGE_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
+from overtone.degrade.filters import LowPass, apply
 from overtone.errors import InvalidInputError
 
 CUTOFFS_HZ = (1000, 2000, 4000, 5500, 8000, 11000)
@@ -255,3 +256,31 @@ def test_refusals_name_the_value() -> None:
     estimator.push(np.zeros((2, 10)))
     with pytest.raises(InvalidInputError, match="from 2 to 1"):
         estimator.push(np.zeros(10))
+
+
+@pytest.mark.parametrize(
+    ("low_pass", "lowest", "highest"),
+    [
+        (LowPass("butterworth", 4000, order=6), 0.65, 1.08),
+        (LowPass("butterworth", 8000, order=8), 0.85, 1.05),
+        (LowPass("chebyshev", 8000, order=8), 0.93, 1.05),
+        (LowPass("brickwall", 8000), 0.95, 1.02),
+    ],
+)
+def test_the_edge_lies_where_training_puts_it(recording, low_pass, lowest, highest):
+    samples, rate = recording("speech_en_48k")
+    estimate = estimate_cutoff(apply(samples, rate, low_pass), rate)
+    ratio = estimate.edge_hz / low_pass.edge_hz(EDGE_DB)
+    assert lowest < ratio < highest
+    assert estimate.cutoff_hz <= estimate.edge_hz
+    # Training tells the network this edge.
+    assert low_pass.edge_hz(EDGE_DB) == low_pass.edge_hz()
+
+
+def test_the_edge_of_a_gentle_filter_lies_farther_above_its_cutoff(recording):
+    samples, rate = recording("speech_en_48k")
+    widths = []
+    for low_pass in (LowPass("brickwall", 4000), LowPass("butterworth", 4000, order=6)):
+        estimate = estimate_cutoff(apply(samples, rate, low_pass), rate)
+        widths.append(estimate.edge_hz / estimate.cutoff_hz)
+    assert 1 <= widths[0] < 1.03 < widths[1] < 1.3

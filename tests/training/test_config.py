@@ -26,10 +26,18 @@ def load(tmp_path, recipe):
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_shipped_recipes_load(path):
-    config = load_config(path)
-    assert config.name == path.stem
-    assert all(corpus.licence for corpus in config.corpora)
+def test_shipped_recipes_load_and_say_what_they_train_on(path):
+    recipe = load_config(path)
+    if recipe.network == "extender":
+        assert recipe.name == path.stem
+        assert all(corpus.licence for corpus in recipe.corpora)
+    else:
+        assert recipe.name.startswith(recipe.network)
+        assert all(": " in source for source in recipe.training_data)
+        # The comment at its top makes the archives that it asks for.
+        text = path.read_text()
+        for archive in (recipe.archives.train, recipe.archives.validation):
+            assert archive.replace("train", "SPLIT").replace("validation", "SPLIT") in text
 
 
 def test_a_recipe_is_shipped():

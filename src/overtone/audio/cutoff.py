@@ -63,6 +63,10 @@ DEPTHS_DB = (12.0, 18.0, 25.0, 35.0, 50.0, 70.0, 95.0)
 LOWEST_CUTOFF_HZ = 700.0
 FULL_BAND_PRIOR = 0.5
 
+EDGE_DB = 6.0
+"""How far down a curve is at its edge, from where a network takes over: what lies further down
+holds less of the recording than a prediction would. Networks are trained with this edge."""
+
 # The decision.
 FULL_BAND_RATIO = 0.97
 """An edge above this part of the Nyquist frequency is a full band."""
@@ -87,11 +91,14 @@ class CutoffEstimate:
     ``cutoff_hz`` is where the real band ends when ``verdict`` is "band-limited", the Nyquist
     frequency when it is "full band", and None when it is "unsure". ``confidence`` is the
     probability (0..1) of the answer given: of a full band, or of a cutoff near ``cutoff_hz``.
+    ``edge_hz`` is where the low-pass is 6 dB down, which for a gentle one is well above the
+    cutoff: a network takes over there. None without a cutoff.
     """
 
     verdict: Verdict
     cutoff_hz: float | None
     confidence: float
+    edge_hz: float | None = None
 
 
 UNSURE = CutoffEstimate("unsure", None, 0.0)
@@ -237,14 +244,23 @@ def decide(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEsti
     if full_probability > SURE:
         if audible_hz < 0.9 * nyquist_hz:  # the sound itself ends: no edge to be found
             return UNSURE
-        return CutoffEstimate("full band", nyquist_hz, full_probability)
-    usual, lowest = np.searchsorted(np.cumsum(posterior), [USUAL_QUANTILE, RISK_QUANTILE])
-    cutoff_hz = min(hypotheses.cutoffs_hz[usual], TOO_HIGH * hypotheses.cutoffs_hz[lowest])
+        return CutoffEstimate("full band", nyquist_hz, full_probability, nyquist_hz)
+    cutoff_hz = _cautious(posterior, hypotheses.cutoffs_hz)
     ratio = hypotheses.cutoffs_hz / cutoff_hz
     confidence = float(posterior[(ratio > NEAR[0]) & (ratio < NEAR[1]) & ~full].sum())
     if confidence < SURE or cutoff_hz > 1.1 * audible_hz:
         return CutoffEstimate("unsure", None, confidence)
-    return CutoffEstimate("band-limited", float(cutoff_hz), confidence)
+    edge_hz = max(cutoff_hz, _cautious(posterior, hypotheses.edges_hz))
+    return CutoffEstimate("band-limited", cutoff_hz, confidence, min(edge_hz, nyquist_hz))
+
+
+def _cautious(posterior: Floats, frequencies_hz: Floats) -> float:
+    """The lower part of a distribution over ``frequencies_hz [hypotheses]``."""
+    ascending = np.argsort(frequencies_hz, kind="stable")
+    cumulated = np.cumsum(posterior[ascending])
+    usual, lowest = np.searchsorted(cumulated, [USUAL_QUANTILE, RISK_QUANTILE])
+    usual_hz, lowest_hz = frequencies_hz[ascending[[usual, lowest]]]
+    return float(min(usual_hz, TOO_HIGH * lowest_hz))
 
 
 def audible_bands(level_db: Floats, frame_samples: int) -> NDArray[np.bool_]:
@@ -281,6 +297,7 @@ class Hypotheses:
 
     bands_hz: Floats  # [bands]
     cutoffs_hz: Floats  # [hypotheses], ascending; the last is "nothing was filtered"
+    edges_hz: Floats  # [hypotheses]: where each curve is EDGE_DB down
     log_prior: Floats  # [hypotheses]
     natural_db: Floats  # [bands]: the mean natural spectrum, up to an offset
     precision: Floats  # [bands, bands]: inverse covariance of natural spectra
@@ -322,9 +339,11 @@ def build_hypotheses(sample_rate: int) -> Hypotheses:
     weighted = curves_db @ precision.astype(np.float32)
     prior = np.full(len(curves_db), (1 - FULL_BAND_PRIOR) / len(pieces))
     prior[-1] = FULL_BAND_PRIOR
+    widening = (10 ** (EDGE_DB / 10) - 1) ** (1 / (2 * order[:, 0]))
     return Hypotheses(
         bands_hz=bands_hz,
         cutoffs_hz=np.append(np.repeat(cutoffs_hz, len(master_db)), nyquist_hz),
+        edges_hz=np.append(np.outer(cutoffs_hz, widening), nyquist_hz),
         log_prior=np.log(prior),
         natural_db=natural_db,
         precision=np.asarray(precision, dtype=np.float64),
