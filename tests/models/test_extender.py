@@ -22,7 +22,7 @@ def model():
     network = SpectralExtender(config).eval()
     with torch.no_grad():
         # Fresh heads hardly answer to their input: nothing would be seen of what leaks.
-        for head in (network.log_magnitude, network.phase, network.embed):
+        for head in (network.log_magnitude, network.phase, network.coherence, network.embed):
             head.weight.mul_(10)
     return network
 
@@ -33,10 +33,15 @@ def spectrum(model):
     return 0.1 * torch.randn(2, FRAMES, model.config.bins, 2, generator=generator)
 
 
-def residual_of(model, spectrum, cutoff_hz=CUTOFF_HZ):
+def natural(cutoff):
+    return torch.zeros_like(cutoff)
+
+
+def residual_of(model, spectrum, cutoff_hz=CUTOFF_HZ, fidelity=0.0):
     cutoff = torch.full((len(spectrum),), cutoff_hz)
+    wanted = torch.full_like(cutoff, fidelity)
     with torch.no_grad():
-        return model(spectrum, cutoff, *model.initial_state(len(spectrum)))[0]
+        return model(spectrum, cutoff, wanted, *model.initial_state(len(spectrum)))[0]
 
 
 def replaced_part(model, spectrum, cutoff_hz=CUTOFF_HZ):
@@ -51,9 +56,9 @@ def replaced_part(model, spectrum, cutoff_hz=CUTOFF_HZ):
 def test_any_split_into_chunks_gives_the_same_frames(model, spectrum, chunks):
     cutoff, state, pieces = torch.tensor([3000.0, 8000.0]), model.initial_state(2), []
     with torch.no_grad():
-        whole = model(spectrum, cutoff, *model.initial_state(2))
+        whole = model(spectrum, cutoff, natural(cutoff), *model.initial_state(2))
         for chunk in spectrum.split(chunks, dim=1):
-            residual, *state = model(chunk, cutoff, *state)
+            residual, *state = model(chunk, cutoff, natural(cutoff), *state)
             pieces.append(residual)
     assert torch.allclose(torch.cat(pieces, dim=1), whole[0], atol=1e-5, rtol=0)
     for found, wanted in zip(state, whole[1:], strict=True):
@@ -81,7 +86,7 @@ def test_the_residual_lags_the_input_by_the_lookahead(model, spectrum):
     top = model.frequencies_hz >= CUTOFF_HZ
     lookahead = model.config.lookahead_frames
     residual = residual_of(model, spectrum)
-    log_magnitude, phase, _ = model.predict(
+    log_magnitude, phase, _, _ = model.predict(
         spectrum, torch.full((2,), CUTOFF_HZ), model.initial_state(2).context
     )
     prediction = log_magnitude.exp().unsqueeze(-1) * phase
@@ -141,10 +146,12 @@ def test_a_hiss_above_the_cutoff_alone_is_taken_away_and_not_answered(model, spe
 def test_items_of_a_batch_do_not_hear_each_other(model, spectrum):
     cutoff = torch.tensor([3000.0, 8000.0])
     with torch.no_grad():
-        together = model(spectrum, cutoff, *model.initial_state(2))[0]
+        together = model(spectrum, cutoff, natural(cutoff), *model.initial_state(2))[0]
         for item in range(2):
             one = slice(item, item + 1)
-            alone = model(spectrum[one], cutoff[one], *model.initial_state(1))[0]
+            alone = model(
+                spectrum[one], cutoff[one], natural(cutoff[one]), *model.initial_state(1)
+            )[0]
             assert torch.allclose(alone, together[one], atol=1e-5, rtol=0)
 
 
@@ -174,3 +181,31 @@ def test_no_bin_from_the_highest_cutoff_up_is_visible():
 def test_impossible_shapes_are_refused_by_name(setting, named):
     with pytest.raises(ValidationError, match=named):
         ExtenderConfig(**setting)
+
+
+def test_fidelity_shrinks_every_bin_by_its_coherence_and_no_more(model, spectrum):
+    lookahead = model.config.lookahead_frames
+    cutoff = torch.full((2,), CUTOFF_HZ)
+    coherence = model.predict(spectrum, cutoff, model.initial_state(2).context).coherence
+    assert (coherence > 0).all()
+    assert (coherence < 1).all()
+    top = model.frequencies_hz > 1.05 * CUTOFF_HZ
+    given = spectrum[:, :-lookahead, top]
+
+    def predicted(fidelity):
+        residual = residual_of(model, spectrum, fidelity=fidelity)
+        return residual[:, lookahead:, top] + given
+
+    whole, half, least = (predicted(fidelity) for fidelity in (0.0, 0.5, 1.0))
+    shrunk = whole * coherence[:, lookahead:, top].unsqueeze(-1)
+    assert torch.allclose(least, shrunk, atol=1e-6)
+    assert torch.allclose(half, (whole + least) / 2, atol=1e-6)
+
+
+def test_full_fidelity_keeps_all_that_lies_below_the_cutoff(model, spectrum):
+    below = model.frequencies_hz <= CUTOFF_HZ
+    faithful = residual_of(model, spectrum, fidelity=1.0)
+    assert not faithful[:, :, below].any()
+    sound = residual_of(model, spectrum)
+    assert sound[:, :, below].any()
+    assert not sound[:, :, model.frequencies_hz <= CROSSOVER_START * CUTOFF_HZ].any()

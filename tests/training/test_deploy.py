@@ -30,6 +30,7 @@ def test_the_rearranged_form_is_the_same_function(model, frames):
     inputs = (
         torch.randn(2, frames, CONFIG.bins, 2) * 0.1,
         torch.tensor([4000.0, 9000.0]),
+        torch.tensor([0.0, 0.7]),
         torch.randn(context.shape),
         torch.randn(delay.shape) * 0.1,
     )
@@ -42,7 +43,11 @@ def test_digital_silence_stays_silent_in_the_rearranged_form(model):
     context, delay = model.initial_state(1)
     with torch.no_grad():
         residual, _, _ = DeployedExtender(model)(
-            torch.zeros(1, 5, CONFIG.bins, 2), torch.tensor([4000.0]), context, delay
+            torch.zeros(1, 5, CONFIG.bins, 2),
+            torch.tensor([4000.0]),
+            torch.tensor([0.5]),
+            context,
+            delay,
         )
     assert not residual.any()
 

@@ -52,6 +52,7 @@ def random_chunk(model, channels, frames, seed):
     return {
         "spectrum": 0.1 * noise(channels, frames, c.bins, 2),
         "cutoff_hz": rng.uniform(1000, 14000, channels).astype(np.float32),
+        "fidelity": rng.uniform(0, 1, channels).astype(np.float32),
         "context": noise(c.blocks, channels, c.kernel - 1, c.channels),
         "delay": 0.1 * noise(channels, c.lookahead_frames, c.bins, 2),
     }

@@ -12,7 +12,7 @@ import torch
 from overtone.data.crops import Batch, CropSampler
 from overtone.degrade.filters import LowPass, apply
 from overtone.errors import ConfigError
-from overtone.models.extender import SpectralExtender
+from overtone.models.extender import Prediction, SpectralExtender
 from overtone.training import loop, spectral
 from overtone.training.checkpoint import load_model
 from overtone.training.losses import frames
@@ -254,7 +254,8 @@ def oracle_batch(tiny, examples_dir):
         assert spectrum.shape[1] == target.shape[1] + c.lookahead_frames
         # Frame t is due when frame t + lookahead has arrived.
         late = torch.cat([torch.ones_like(target[:, : c.lookahead_frames]), target], dim=1)
-        return late.abs().log(), torch.view_as_real(late / late.abs()), context
+        phase = torch.view_as_real(late / late.abs())
+        return Prediction(late.abs().log(), phase, torch.ones(late.shape), context)
 
     return SimpleNamespace(config=config, batch=batch, predict=predict)
 
@@ -264,6 +265,7 @@ def test_a_right_prediction_costs_nothing(oracle_batch):
     terms = spectral.losses(model, oracle_batch.predict, oracle_batch.batch, oracle_batch.config)
     assert terms["log_magnitude"] < 1e-3
     assert terms["compressed"] < 1e-5
+    assert terms["fidelity"] < 1e-5
     # Windows of the loss that straddle the edge see a little of the filter there.
     assert terms["signal"] < 0.05
 
@@ -272,8 +274,10 @@ def test_a_prediction_that_comes_late_costs(oracle_batch):
     model = SpectralExtender(oracle_batch.config.model)
 
     def late(*arguments):
-        log_magnitude, phase, context = oracle_batch.predict(*arguments)
-        return log_magnitude.roll(1, 1), phase.roll(1, 1), context
+        found = oracle_batch.predict(*arguments)
+        return found._replace(
+            log_magnitude=found.log_magnitude.roll(1, 1), phase=found.phase.roll(1, 1)
+        )
 
     terms = spectral.losses(model, late, oracle_batch.batch, oracle_batch.config)
     assert terms["signal"] > 0.2

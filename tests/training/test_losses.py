@@ -14,6 +14,7 @@ from overtone.training.losses import (
     LossConfig,
     band_power_distance,
     band_weight,
+    fidelity_distance,
     frames,
     log_power,
     overlap_add,
@@ -249,3 +250,30 @@ def test_the_compressed_distance_is_that_of_spectra_to_the_power_of_three_tenths
 def test_impossible_weights_are_refused(setting, named):
     with pytest.raises(ValidationError, match=named):
         LossConfig(**setting)
+
+
+def test_the_fidelity_loss_is_the_error_of_the_shrunk_prediction(rng):
+    shape = (2, 5, 40)
+    target, prediction = (rng.normal(size=shape) + 1j * rng.normal(size=shape) for _ in range(2))
+    coherence = rng.uniform(size=shape)
+    weight = np.zeros((2, 40))
+    weight[0, 10:30], weight[1, 20:] = 0.3, 7.0  # how much above 0 does not matter
+    wanted = []
+    for item in range(2):
+        band = weight[item] > 0
+        error = target[item] - coherence[item] * prediction[item]
+        wanted.append(
+            np.sum(np.abs(error[:, band]) ** 2) / np.sum(np.abs(target[item][:, band]) ** 2)
+        )
+    found = fidelity_distance(*map(torch.from_numpy, (prediction, coherence, target, weight)))
+    assert found.item() == pytest.approx(np.mean(wanted), rel=1e-6)
+
+
+def test_the_fidelity_loss_teaches_the_coherence_alone():
+    prediction = torch.randn(1, 3, 8, dtype=torch.complex64, requires_grad=True)
+    coherence = torch.rand(1, 3, 8, requires_grad=True)
+    target = torch.zeros(1, 3, 8, dtype=torch.complex64)
+    fidelity_distance(prediction, coherence, target, torch.ones(1, 8)).backward()
+    assert prediction.grad is None
+    assert torch.isfinite(coherence.grad).all()
+    assert coherence.grad.abs().max() > 0

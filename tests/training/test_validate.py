@@ -26,7 +26,7 @@ class Stub:
         c = self.config
         return None, torch.zeros(1, c.lookahead_frames, c.bins, 2)
 
-    def __call__(self, spectrum, cutoff_hz, context, delay):
+    def __call__(self, spectrum, cutoff_hz, fidelity, context, delay):
         line = torch.cat([delay, spectrum], dim=1)
         frames = spectrum.shape[1]
         return self.factor * line[:, :frames], context, line[:, frames:]

@@ -22,9 +22,17 @@ class FrameResidual:
     ``gain`` brings the signal to the level that the network expects, and is taken out again.
     """
 
-    def __init__(self, model: SpectralModel, channels: int, cutoff_hz: float, gain: float) -> None:
+    def __init__(
+        self,
+        model: SpectralModel,
+        channels: int,
+        cutoff_hz: float,
+        gain: float,
+        fidelity: float = 0.0,
+    ) -> None:
         info = model.info
-        self._model, self._channels, self._cutoff_hz = model, channels, cutoff_hz
+        self._model, self._channels = model, channels
+        self._cutoff_hz, self._fidelity = cutoff_hz, fidelity
         self._window_samples, self._hop = info.window_samples, info.hop_samples
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(info.window_samples) / info.window_samples)
         # White noise of standard deviation s has bins of mean power s^2, as in training.
@@ -81,7 +89,9 @@ class FrameResidual:
         # numpy before 2 computes in double precision.
         double = np.fft.rfft(frames.reshape(channels, count, window))
         spectrum = double.astype(np.complex64, copy=False)
-        residual, self._state = self._model.run(spectrum, self._cutoff_hz, self._state)
+        residual, self._state = self._model.run(
+            spectrum, self._cutoff_hz, self._state, self._fidelity
+        )
         pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
         pieces = pieces.reshape(channels, count, folds, hop)
         pieces *= self._synthesis

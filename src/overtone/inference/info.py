@@ -29,6 +29,8 @@ class ModelInfo(BaseModel):
     # Whether the work comes evenly enough for a microphone: a little with every block.
     runs_live: ClassVar[bool] = True
 
+    # Whether it can lean from the most natural sound to the least error of the waveform.
+    has_fidelity: bool = False
     format_version: int = FORMAT_VERSION
     kind: str
     name: str

@@ -51,10 +51,14 @@ class Model(ABC):
         self._session = session
 
     @abstractmethod
-    def residual_stream(self, channels: int, cutoff_hz: float, gain: float) -> ResidualStream:
+    def residual_stream(
+        self, channels: int, cutoff_hz: float, gain: float, fidelity: float = 0.0
+    ) -> ResidualStream:
         """Start predicting what lies above ``cutoff_hz`` in a signal at ``info.sample_rate``.
 
-        ``gain`` brings the signal to the level that the network expects.
+        ``gain`` brings the signal to the level that the network expects. ``fidelity`` goes from
+        the most natural sound, 0, to the least error of the waveform, 1, where
+        ``info.has_fidelity``.
         """
 
 
@@ -65,9 +69,11 @@ class SpectralModel(Model):
         super().__init__(path, session)
         self.info: SpectralInfo = info
 
-    def residual_stream(self, channels: int, cutoff_hz: float, gain: float) -> FrameResidual:
+    def residual_stream(
+        self, channels: int, cutoff_hz: float, gain: float, fidelity: float = 0.0
+    ) -> FrameResidual:
         """Start a stream of frames; see :meth:`Model.residual_stream`."""
-        return FrameResidual(self, channels, cutoff_hz, gain)
+        return FrameResidual(self, channels, cutoff_hz, gain, fidelity)
 
     def initial_state(self, channels: int) -> list[FloatArray]:
         """The network's memory before the first frame."""
@@ -83,21 +89,22 @@ class SpectralModel(Model):
         spectrum: NDArray[np.complex64],
         cutoff_hz: float,
         state: list[FloatArray],
+        fidelity: float = 0.0,
     ) -> tuple[NDArray[np.complex64], list[FloatArray]]:
         """Residual frames, which lag ``lookahead_frames``, and the new state.
 
         ``spectrum`` is ``[channels, frames, bins]``, C-contiguous.
         """
         channels = spectrum.shape[0]
-        residual, *state = self._session.run(
-            None,
-            {
-                "spectrum": spectrum.view(np.float32).reshape(*spectrum.shape, 2),
-                "cutoff_hz": np.full(channels, cutoff_hz, np.float32),
-                "context": state[0],
-                "delay": state[1],
-            },
-        )
+        inputs = {
+            "spectrum": spectrum.view(np.float32).reshape(*spectrum.shape, 2),
+            "cutoff_hz": np.full(channels, cutoff_hz, np.float32),
+            "context": state[0],
+            "delay": state[1],
+        }
+        if self.info.has_fidelity:
+            inputs["fidelity"] = np.full(channels, fidelity, np.float32)
+        residual, *state = self._session.run(None, inputs)
         return np.ascontiguousarray(residual).view(np.complex64)[..., 0], state
 
 
@@ -108,7 +115,13 @@ class WaveformModel(Model):
         super().__init__(path, session)
         self.info: WaveformInfo = info
 
-    def residual_stream(self, channels: int, cutoff_hz: float, gain: float) -> PatchResidual:
+    def residual_stream(
+        self,
+        channels: int,
+        cutoff_hz: float,
+        gain: float,
+        fidelity: float = 0.0,  # noqa: ARG002 (these networks know one answer)
+    ) -> PatchResidual:
         """Start a stream of patches; see :meth:`Model.residual_stream`."""
         return PatchResidual(self.info, self.run, channels, cutoff_hz, gain)
 

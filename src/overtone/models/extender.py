@@ -4,7 +4,9 @@ Each frame's kept bins (those below the cutoff, never the ones above it: a netwo
 filter's leakage learns the filter) enter as log-magnitude and power-compressed complex value
 beside the cutoff itself. A stack of ConvNeXt blocks (Liu et al. 2022; over time as in Vocos,
 Siuzdak 2023) runs over the frames. Heads give log-magnitude and phase above the cutoff, as in
-AP-BWE (Lu et al. 2024).
+AP-BWE (Lu et al. 2024), and *coherence*: the factor by which each predicted bin has to shrink to
+come closest to the recording in the mean square. ``fidelity`` goes from the prediction (0, as it
+should sound) to the shrunk one (1, the least error of the waveform).
 
 What leaves the network is a *residual* spectrum, ``w * (prediction - input)``, with ``w`` rising
 from 0 to 1 across a narrow crossover that ends at the cutoff. Adding its inverse STFT to the
@@ -94,6 +96,18 @@ class ExtenderState(NamedTuple):
     delay: Tensor
 
 
+class Prediction(NamedTuple):
+    """What the heads say of each frame's bins, ``[batch, frames, bins]``, and the new context.
+
+    ``phase`` is a unit phasor, ``[batch, frames, bins, 2]``; ``coherence`` lies within 0 to 1.
+    """
+
+    log_magnitude: Tensor
+    phase: Tensor
+    coherence: Tensor
+    context: Tensor
+
+
 class ConvNeXtBlock(nn.Module):
     """Depthwise causal convolution over time, then a two-layer perceptron on every frame."""
 
@@ -139,6 +153,7 @@ class SpectralExtender(nn.Module):
         self.norm = nn.LayerNorm(config.channels)
         self.log_magnitude = nn.Linear(config.channels, config.bins)
         self.phase = nn.Linear(config.channels, 2 * config.bins)
+        self.coherence = nn.Linear(config.channels, config.bins)
         self._initialise()
         frequencies = torch.arange(config.bins) * (config.sample_rate / config.window_samples)
         self.register_buffer("frequencies_hz", frequencies, persistent=False)
@@ -160,10 +175,15 @@ class SpectralExtender(nn.Module):
             torch.zeros(batch, c.lookahead_frames, c.bins, 2),
         )
 
-    def crossover(self, cutoff_hz: Tensor) -> Tensor:
-        """Weight of the prediction, ``[batch, bins]``: 0 below, 1 from the cutoff upward."""
-        relative = self.frequencies_hz / cutoff_hz[:, None]
-        ramp = ((relative - CROSSOVER_START) / (1 - CROSSOVER_START)).clamp(0, 1)
+    def crossover(self, cutoff_hz: Tensor, fidelity: Tensor | None = None) -> Tensor:
+        """Weight of the prediction, ``[batch, bins]``: 0 below, 1 from the cutoff upward.
+
+        With a ``fidelity`` of 1 it begins to rise at the cutoff only: what the recording has there
+        is softened by its filter, but in phase.
+        """
+        width = 1 - CROSSOVER_START
+        start = CROSSOVER_START if fidelity is None else CROSSOVER_START + width * fidelity[:, None]
+        ramp = ((self.frequencies_hz / cutoff_hz[:, None] - start) / width).clamp(0, 1)
         return 0.5 - 0.5 * torch.cos(math.pi * ramp)
 
     def features(self, spectrum: Tensor, cutoff_hz: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,10 +198,8 @@ class SpectralExtender(nn.Module):
         log_power = power.log() * (mask[:, None] / (3 * math.log(10)))
         return torch.cat([log_power, compressed[..., 0], compressed[..., 1]], dim=-1), mask
 
-    def predict(
-        self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-magnitude ``[batch, frames, bins]``, unit phasor ``[..., 2]``, new context."""
+    def predict(self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor) -> Prediction:
+        """What the heads say of each frame; arguments as in :meth:`forward`."""
         features, mask = self.features(spectrum, cutoff_hz)
         x = self.embed_norm(self.embed(features) + self.embed_mask(mask)[:, None])
         contexts = []
@@ -192,10 +210,16 @@ class SpectralExtender(nn.Module):
         log_magnitude = self.log_magnitude(x).float().clamp(-13.0, 6.0)
         phase = self.phase(x).float().unflatten(-1, (self.config.bins, 2))
         phase = phase * (phase.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
-        return log_magnitude, phase, torch.stack(contexts)
+        coherence = self.coherence(x).float().sigmoid()
+        return Prediction(log_magnitude, phase, coherence, torch.stack(contexts))
 
     def forward(
-        self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor, delay: Tensor
+        self,
+        spectrum: Tensor,
+        cutoff_hz: Tensor,
+        fidelity: Tensor,
+        context: Tensor,
+        delay: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One chunk of frames.
 
@@ -203,18 +227,20 @@ class SpectralExtender(nn.Module):
             spectrum: ``[batch, frames, bins, 2]``, real and imaginary, in the units of
                 :data:`POWER_FLOOR`; frames of ``window_samples`` under a periodic Hann window.
             cutoff_hz: ``[batch]``, Hz.
+            fidelity: ``[batch]``, 0 to 1.
             context, delay: the :class:`ExtenderState`.
 
         Returns:
             The residual spectrum ``[batch, frames, bins, 2]`` to add to the input, which lags
             the input by ``lookahead_frames``, and the new state.
         """
-        log_magnitude, phase, context = self.predict(spectrum, cutoff_hz, context)
+        found = self.predict(spectrum, cutoff_hz, context)
         line = torch.cat([delay, spectrum], dim=1)
         delayed = line[:, : spectrum.shape[1]]
-        prediction = log_magnitude.exp().unsqueeze(-1) * phase
-        weight = self.crossover(cutoff_hz)[:, None, :]
+        shrunk = 1 - fidelity[:, None, None] * (1 - found.coherence)
+        prediction = (found.log_magnitude.exp() * shrunk).unsqueeze(-1) * found.phase
+        weight = self.crossover(cutoff_hz, fidelity)[:, None, :]
         kept_power = (delayed.square().sum(-1) * (1 - weight)).sum(-1)
         sounding = (kept_power > SILENCE_POWER).to(delayed.dtype)[..., None, None]
         residual = weight.unsqueeze(-1) * (prediction * sounding - delayed)
-        return residual, context, line[:, spectrum.shape[1] :]
+        return residual, found.context, line[:, spectrum.shape[1] :]

@@ -72,7 +72,12 @@ class DeployedExtender(nn.Module):
         return self.model.initial_state(batch)
 
     def forward(
-        self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor, delay: Tensor
+        self,
+        spectrum: Tensor,
+        cutoff_hz: Tensor,
+        fidelity: Tensor,
+        context: Tensor,
+        delay: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As in the model."""
         model, frames = self.model, spectrum.shape[1]
@@ -90,13 +95,14 @@ class DeployedExtender(nn.Module):
 
         late = flat[:, :frames]
         late_re, late_im = late[..., 0::2], late[..., 1::2]
-        weight = model.crossover(cutoff_hz)[:, None]
+        weight = model.crossover(cutoff_hz, fidelity)[:, None]
         power = ((late_re.square() + late_im.square()) * (1 - weight)).sum(-1, keepdim=True)
         sounding = (power > SILENCE_POWER).to(x.dtype)
         re = F.linear(x, self.real, self.real_bias)
         im = F.linear(x, self.imaginary, self.imaginary_bias)
         magnitude = model.log_magnitude(x).clamp(-13.0, 6.0).exp() * sounding
         magnitude = magnitude / (re * re + im * im + 1e-6).sqrt()
+        magnitude = magnitude * (1 - fidelity[:, None, None] * (1 - model.coherence(x).sigmoid()))
         planes = [weight * (magnitude * re - late_re), weight * (magnitude * im - late_im)]
         residual = torch.stack(planes, dim=2).transpose(2, 3)
         return residual, torch.stack(contexts), line[:, frames:]

@@ -43,6 +43,7 @@ def random_inputs(model: SpectralExtender, channels: int, frames: int, seed: int
     return [
         torch.randn(channels, frames, c.bins, 2, generator=generator) * 0.1,
         torch.linspace(2000.0, 9000.0, channels),
+        torch.rand(channels, generator=generator),
         torch.randn(context.shape, generator=generator),
         torch.randn(delay.shape, generator=generator) * 0.1,
     ]
@@ -64,6 +65,7 @@ def describe(
         min_cutoff_hz=config.degrade.min_cutoff_hz,
         max_cutoff_hz=config.degrade.max_cutoff_hz,
         level_rms=config.degrade.level_rms,
+        has_fidelity=True,
         parameters=sum(p.numel() for p in model.parameters()),
         license="Apache-2.0",
         training_data=tuple(f"{corpus.name}: {corpus.licence}" for corpus in config.corpora),
@@ -151,10 +153,11 @@ def _graph(model: SpectralExtender, info: SpectralInfo) -> onnx.ModelProto:
     return trace(
         DeployedExtender(model),
         random_inputs(model, channels=2, frames=5, seed=0),
-        inputs=["spectrum", "cutoff_hz", "context", "delay"],
+        inputs=["spectrum", "cutoff_hz", "fidelity", "context", "delay"],
         outputs=["residual", "new_context", "new_delay"],
         dynamic_shapes=[
             {0: channels, 1: frames},
+            {0: channels},
             {0: channels},
             {1: channels},
             {0: channels},

@@ -30,6 +30,8 @@ class LossConfig(BaseModel):
     compressed: float = Field(default=5.0, ge=0)
     signal: float = Field(default=1.0, ge=0)
     band_power: float = Field(default=0.0, ge=0)
+    # What the coherence head learns from alone.
+    fidelity: float = Field(default=0.1, ge=0)
     # Windows of the signal loss in samples at the model's rate; the hop is a quarter.
     windows: tuple[int, ...] = Field(default=(512, 2048, 6144), min_length=1)
     # Bins count by 1 / (1 + f / pivot): a loss that is uniform over 24 kHz would give the
@@ -131,6 +133,21 @@ def band_weight(
     inside = (f >= CROSSOVER_START * cutoff_hz[:, None]) & (f <= bandwidth_hz[:, None])
     weight = inside / (1 + f / pivot_hz)
     return weight / weight.sum(-1, keepdim=True).clamp_min(1e-9)
+
+
+def fidelity_distance(
+    prediction: Tensor, coherence: Tensor, target: Tensor, weight: Tensor
+) -> Tensor:
+    """Error energy of the shrunk prediction over each item's predicted band, relative to its own.
+
+    ``prediction`` and ``target`` are complex ``[batch, frames, bins]``; of ``weight [batch, bins]``
+    only counts where it is above 0. The prediction itself learns nothing from this.
+    """
+    inside = (weight > 0)[:, None]
+    error = torch.view_as_real(target - coherence * prediction.detach()).square().sum(-1)
+    energy = torch.view_as_real(target).square().sum(-1)
+    floor = POWER_FLOOR * inside.sum(dim=(1, 2)) * target.shape[1]
+    return ((error * inside).sum(dim=(1, 2)) / ((energy * inside).sum(dim=(1, 2)) + floor)).mean()
 
 
 def log_power(spectrum: Tensor) -> Tensor:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from overtone.data.corpora import SampleStore
 from overtone.data.crops import Batch, CropSampler
-from overtone.models.extender import SpectralExtender
+from overtone.models.extender import Prediction, SpectralExtender
 from overtone.training.config import TrainingConfig
 from overtone.training.losses import (
     band_power_distance,
     band_weight,
+    fidelity_distance,
     frames,
     overlap_add,
     signal_distance,
@@ -94,8 +95,8 @@ def losses(
     context = model.initial_state(len(clean)).context
     bfloat16 = config.optimiser.bfloat16 and has_bfloat16()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        log_magnitude, phase, _ = predict(ahead, cutoff, context)
-    log_magnitude, phase = log_magnitude[:, lookahead:], phase[:, lookahead:]
+        found: Prediction = predict(ahead, cutoff, context)
+    log_magnitude, phase, coherence = (head[:, lookahead:] for head in found[:3])
     weight = band_weight(c.bins, c.sample_rate, cutoff, bandwidth, weights.pivot_hz)
     log_term, compressed_term = spectral_distances(log_magnitude, phase, target, weight)
     prediction = torch.view_as_complex(log_magnitude.exp().unsqueeze(-1) * phase)
@@ -110,6 +111,7 @@ def losses(
         "log_magnitude": log_term,
         "compressed": compressed_term,
         "signal": signal_term,
+        "fidelity": fidelity_distance(prediction, coherence, target, weight),
     }
     if weights.band_power:
         terms["band_power"] = band_power_distance(

@@ -16,7 +16,10 @@ from overtone.training.losses import frames, overlap_add
 
 @torch.no_grad()
 def extend(
-    model: SpectralExtender, low: NDArray[np.float32], cutoff_hz: float
+    model: SpectralExtender,
+    low: NDArray[np.float32],
+    cutoff_hz: float,
+    fidelity: float = 0.0,
 ) -> NDArray[np.float32]:
     """Fill ``low [samples]`` (at the model's rate) above ``cutoff_hz``; same length."""
     c = model.config
@@ -26,7 +29,8 @@ def extend(
     padded = np.zeros(window - hop + count * hop, np.float32)
     padded[window - hop : window - hop + length] = low
     spectrum = torch.view_as_real(frames(torch.from_numpy(padded)[None], window, hop))
-    residual, _, _ = model(spectrum, torch.tensor([cutoff_hz]), *model.initial_state())
+    settings = torch.tensor([cutoff_hz]), torch.tensor([fidelity])
+    residual, _, _ = model(spectrum, *settings, *model.initial_state())
     residual = torch.view_as_complex(residual[:, lookahead:].contiguous())
     added = overlap_add(residual, window, hop)[0, window - hop : window - hop + length]
     return np.asarray(low + added.numpy(), dtype=np.float32)
@@ -35,7 +39,7 @@ def extend(
 def validate(
     model: SpectralExtender, store: SampleStore, config: TrainingConfig
 ) -> list[dict[str, float]]:
-    """Mean LSD, LSD-HF, LSD-LF, SNR (dB) by cutoff, and the input's own LSD beside them.
+    """Mean LSD, LSD-HF, LSD-LF, SNR (dB) by cutoff, the faithful SNR, and the input's own beside.
 
     Each clip counts up to its corpus's bandwidth; a corpus takes part at a cutoff when that
     leaves at least a third of its bandwidth to predict.
@@ -57,8 +61,9 @@ def validate(
                     continue  # a pause: no ratio to it is defined
                 clean *= np.float32(config.degrade.level_rms)
                 low = apply(clean, c.sample_rate, low_pass)
-                out = extend(model, low, edge_hz)
-                scores.append(_scores(clean, low, out, c.sample_rate, edge_hz, top))
+                out, faithful = (extend(model, low, edge_hz, fidelity) for fidelity in (0, 1))
+                found = _scores(clean, low, out, c.sample_rate, edge_hz, top)
+                scores.append(found | {"faithful_snr": snr_db(clean, faithful)})
         if scores:
             mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
             rows.append({"cutoff_hz": cutoff_hz, **mean})
