@@ -88,8 +88,9 @@ def test_chunks_in_the_shipped_form_give_the_same_frames(model, exported, sessio
     whole = session.run(None, chunk)
     state = {name: chunk[name] for name in ("context", "delay")}
     pieces = []
+    settings = {name: chunk[name] for name in ("cutoff_hz", "fidelity")}
     for piece in np.split(chunk["spectrum"], [1, 6, 8], axis=1):
-        inputs = {"spectrum": piece, "cutoff_hz": chunk["cutoff_hz"], **state}
+        inputs = {"spectrum": piece, **settings, **state}
         residual, *new = session.run(None, inputs)
         state = dict(zip(("context", "delay"), new, strict=True))
         pieces.append(residual)
@@ -112,6 +113,7 @@ def test_the_file_says_what_it_is(exported, tiny):
         "min_cutoff_hz": 1000.0,
         "max_cutoff_hz": 14000.0,
         "level_rms": 0.05,
+        "has_fidelity": True,
         "license": "Apache-2.0",
         "training_data": ("speech: CC0 1.0", "wide: CC0 1.0, too"),
         "training": "6 steps of 2 crops, 0 minutes",
@@ -123,7 +125,7 @@ def test_the_file_says_what_it_is(exported, tiny):
     c = config.model
     block = 7 * 16 + 16 + 2 * 16 + (16 * 48 + 48) + (48 * 16 + 16) + 16
     embed = 3 * c.visible_bins * 16 + 16 + c.visible_bins * 16 + 2 * 16
-    assert info.parameters == embed + 2 * block + 2 * 16 + 3 * c.bins * (16 + 1)
+    assert info.parameters == embed + 2 * block + 2 * 16 + 4 * c.bins * (16 + 1)
 
 
 def test_the_metadata_is_json_beside_a_licence(exported):
@@ -142,7 +144,8 @@ def test_the_file_names_no_folder_of_the_machine_that_made_it(exported):
 def test_the_graph_is_valid_and_takes_the_inputs_it_promises(exported):
     proto = onnx.load(exported.exact)
     onnx.checker.check_model(proto, full_check=True)
-    assert [x.name for x in proto.graph.input] == ["spectrum", "cutoff_hz", "context", "delay"]
+    inputs = ["spectrum", "cutoff_hz", "fidelity", "context", "delay"]
+    assert [x.name for x in proto.graph.input] == inputs
     assert [x.name for x in proto.graph.output] == ["residual", "new_context", "new_delay"]
 
 
@@ -230,7 +233,7 @@ def test_an_agreeing_graph_is_written(ready, checkpoint, tmp_path):
     ("name", "change", "said"),
     [
         ("log_magnitude.bias", lambda x: x + 0.05, "off by"),
-        ("blocks.1.contract.weight", lambda x: x.flip(0), "off by"),
+        ("blocks.1.contract.weight", lambda x: 10 * x.flip(0), "off by"),
         ("norm.weight", lambda x: x * float("nan"), "off by nan"),
     ],
 )
