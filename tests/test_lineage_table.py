@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said_before_the_work_and_the_page_kept(folder):
     (folder / "page.md").write_text("no marks\n")
     result = run(folder, "--into", "page.md")
     assert result.returncode == 1
-    assert result.stderr.startswith("lineage_table: page.md: no <!-- lineage table -->")
+    assert result.stderr.startswith("lineage_table: page.md: has no part to replace")
     assert (folder / "page.md").read_text() == "no marks\n"
     (folder / "table.toml").write_text(ROWS + 'metric = "lsd"\n')
     result = run(folder)

@@ -20,6 +20,7 @@ from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.archive_tables import archive_table, summary_table
 from overtone.evaluation.archives import ArchiveScores, evaluate_archive
 from overtone.report import refuse_existing, write_text
+from overtone.report.sections import around, renewed
 
 START, END = "<!-- lineage table -->", "<!-- end of lineage table -->"
 
@@ -54,16 +55,6 @@ def read_rows(path: Path) -> list[Row]:
         raise InvalidInputError(f"{path}: {key}: {problem['msg']}") from error
 
 
-def renew(page: Path, table: str) -> str:
-    """The text of ``page`` with ``table`` between its marks."""
-    text = page.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise InvalidInputError(f"{page}: no {START} ... {END} to put the table between")
-    return f"{before}{START}\n\n{table}\n{END}{after}"
-
-
 def score(rows: list[Row], folder: Path) -> list[tuple[str, ArchiveScores]]:
     """What each row's archive gives; says on stderr which is being done."""
     results = []
@@ -85,7 +76,7 @@ def main() -> None:
     if options.csv is not None:
         refuse_existing(options.csv, options.force)
     if options.into is not None:
-        renew(options.into, "")  # before the work, not after it
+        around(options.into, START, END)  # before the work, not after it
     results = score(read_rows(options.rows), options.archives)
     table = summary_table(results).render("markdown")
     if options.csv is not None:
@@ -93,7 +84,7 @@ def main() -> None:
         lines = [parts[0], *(part.partition("\n")[2] for part in parts[1:])]
         write_text("".join(lines), options.csv, overwrite=options.force)
     if options.into is not None:
-        write_text(renew(options.into, table), options.into, overwrite=True)
+        write_text(renewed(options.into, START, END, table), options.into, overwrite=True)
     else:
         print(table, end="")
 

@@ -28,7 +28,7 @@ from overtone.evaluation.quality_tables import (
 from overtone.metrics import describe
 from overtone.report.output import refuse_existing, write_text
 from overtone.report.pictures import plot_spectrograms
-from overtone.report.provenance import provenance
+from overtone.report.sections import around, join, made_by
 from overtone.report.tables import Column, Table
 
 CASES, RESULTS, SUMMARY, REPORT, TIMINGS = (
@@ -112,35 +112,18 @@ def update_page(
         InvalidInputError: the page exists and may not be changed, or has no marks.
     """
     before, after = page_around(path, overwrite)
-    made = [
-        BEGIN,
-        "",
-        f"Made by `{command}`:\n",
-        "".join(f"- {name}: {value}\n" for name, value in provenance().items()),
-        markdown(comparison, rows, versus, with_cost=True),
-        END,
-    ]
-    write_text(before + "\n".join(made) + after, path, overwrite=overwrite)
+    made = made_by(command) + "\n" + markdown(comparison, rows, versus, with_cost=True)
+    write_text(join(before, made, after), path, overwrite=overwrite)
 
 
 def page_around(path: Path, overwrite: bool) -> tuple[str, str]:
-    """What stands before and after the generated part of the page ``path``. Raises as above."""
+    """The page ``path`` up to its first mark and from its second on. Raises as above."""
     refuse_existing(path, overwrite)
     if not path.parent.is_dir():
         raise InvalidInputError(f"{path}: the folder {path.parent} does not exist; create it")
     if not path.exists():
-        return f"# {TITLE}\n\n", "\n"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: not a page that can be read ({error})") from error
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise InvalidInputError(
-            f"{path}: has no part to replace; put these two lines into it: {BEGIN} {END}"
-        )
-    return before, after
+        return f"# {TITLE}\n\n{BEGIN}", f"{END}\n"
+    return around(path, BEGIN, END)
 
 
 def page(comparison: Comparison, rows: Sequence[Row], versus: str) -> str:
