@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from scipy import signal
 
-from overtone.audio.cutoff import EDGE_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
+from overtone.audio.cutoff import REACH_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
 from overtone.degrade.filters import LowPass, apply
 from overtone.errors import InvalidInputError
@@ -258,29 +258,47 @@ def test_refusals_name_the_value() -> None:
         estimator.push(np.zeros(10))
 
 
-@pytest.mark.parametrize(
-    ("low_pass", "lowest", "highest"),
-    [
-        (LowPass("butterworth", 4000, order=6), 0.65, 1.08),
-        (LowPass("butterworth", 8000, order=8), 0.85, 1.05),
-        (LowPass("chebyshev", 8000, order=8), 0.93, 1.05),
-        (LowPass("brickwall", 8000), 0.95, 1.02),
-    ],
-)
-def test_the_edge_lies_where_training_puts_it(recording, low_pass, lowest, highest):
+LOW_PASSES = [
+    LowPass("butterworth", 4000, order=6),
+    LowPass("butterworth", 8000, order=8),
+    LowPass("chebyshev", 8000, order=8),
+    LowPass("brickwall", 8000),
+]
+
+
+@pytest.mark.parametrize("low_pass", LOW_PASSES, ids=str)
+def test_a_slope_falls_from_the_cutoff_to_where_too_little_is_left(recording, low_pass):
     samples, rate = recording("speech_en_48k")
     estimate = estimate_cutoff(apply(samples, rate, low_pass), rate)
-    ratio = estimate.edge_hz / low_pass.edge_hz(EDGE_DB)
-    assert lowest < ratio < highest
-    assert estimate.cutoff_hz <= estimate.edge_hz
-    # Training tells the network this edge.
-    assert low_pass.edge_hz(EDGE_DB) == low_pass.edge_hz()
+    hz, down_db = np.array(estimate.slope).T
+    assert hz[0] == estimate.cutoff_hz
+    assert hz[-1] == estimate.reach_hz
+    assert (np.diff(hz) > 0).all()
+    assert (np.diff(down_db) >= 0).all()
+    assert down_db[0] >= 0
+    assert down_db[-1] <= REACH_DB
 
 
-def test_the_edge_of_a_gentle_filter_lies_farther_above_its_cutoff(recording):
+@pytest.mark.parametrize("low_pass", LOW_PASSES[:2], ids=str)
+def test_a_gentle_slope_is_found_about_as_it_is_and_rather_too_high(recording, low_pass):
     samples, rate = recording("speech_en_48k")
-    widths = []
-    for low_pass in (LowPass("brickwall", 4000), LowPass("butterworth", 4000, order=6)):
+    slope = estimate_cutoff(apply(samples, rate, low_pass), rate).slope
+    ratios = [hz / low_pass.edge_hz(down_db) for hz, down_db in slope if down_db > 3]
+    assert ratios
+    assert max(ratios) < 1.15
+    assert min(ratios) > 0.6
+
+
+def test_a_steep_edge_has_hardly_a_slope(recording):
+    samples, rate = recording("speech_en_48k")
+    reaches = []
+    for low_pass in (LOW_PASSES[-1], LOW_PASSES[0]):
         estimate = estimate_cutoff(apply(samples, rate, low_pass), rate)
-        widths.append(estimate.edge_hz / estimate.cutoff_hz)
-    assert 1 <= widths[0] < 1.03 < widths[1] < 1.3
+        reaches.append(estimate.reach_hz / estimate.cutoff_hz)
+    assert reaches[0] < 1.03 < reaches[1]
+
+
+def test_without_a_cutoff_there_is_no_slope(recording):
+    samples, rate = recording("speech_en_48k")
+    assert estimate_cutoff(samples, rate).slope == ()
+    assert CutoffEstimate("unsure", None, 0.0).reach_hz is None

@@ -63,9 +63,11 @@ DEPTHS_DB = (12.0, 18.0, 25.0, 35.0, 50.0, 70.0, 95.0)
 LOWEST_CUTOFF_HZ = 700.0
 FULL_BAND_PRIOR = 0.5
 
-EDGE_DB = 6.0
-"""How far down a curve is at its edge, from where a network takes over: what lies further down
-holds less of the recording than a prediction would. Networks are trained with this edge."""
+REACH_DB, OVER_FLOOR_DB = 15.0, 10.0
+"""A low-pass's slope still holds the recording, softer, where it is at most so far down, and lies
+so far above the floor that it ends on. Beyond, a prediction comes closer."""
+SLOPE_STEPS = 48
+"""Points an octave at which a slope is given."""
 
 # The decision.
 FULL_BAND_RATIO = 0.97
@@ -84,6 +86,9 @@ AUDIBLE_RANGE_DB = (60.0, 75.0)
 """if it also lies the first of these below the strongest; beyond the second it always is."""
 
 
+Slope = tuple[tuple[float, float], ...]
+
+
 @dataclass(frozen=True)
 class CutoffEstimate:
     """What was found: see :func:`estimate_cutoff`.
@@ -91,14 +96,19 @@ class CutoffEstimate:
     ``cutoff_hz`` is where the real band ends when ``verdict`` is "band-limited", the Nyquist
     frequency when it is "full band", and None when it is "unsure". ``confidence`` is the
     probability (0..1) of the answer given: of a full band, or of a cutoff near ``cutoff_hz``.
-    ``edge_hz`` is where the low-pass is 6 dB down, which for a gentle one is well above the
-    cutoff: a network takes over there. None without a cutoff.
+    ``slope`` is what is known of the low-pass above the cutoff, as ``(Hz, dB down)``, ascending;
+    it ends where too little of the recording is left, at ``reach_hz``.
     """
 
     verdict: Verdict
     cutoff_hz: float | None
     confidence: float
-    edge_hz: float | None = None
+    slope: Slope = ()
+
+    @property
+    def reach_hz(self) -> float | None:
+        """Up to where the recording holds something of use; None without a cutoff."""
+        return self.slope[-1][0] if self.slope else self.cutoff_hz
 
 
 UNSURE = CutoffEstimate("unsure", None, 0.0)
@@ -244,14 +254,14 @@ def decide(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEsti
     if full_probability > SURE:
         if audible_hz < 0.9 * nyquist_hz:  # the sound itself ends: no edge to be found
             return UNSURE
-        return CutoffEstimate("full band", nyquist_hz, full_probability, nyquist_hz)
+        return CutoffEstimate("full band", nyquist_hz, full_probability)
     cutoff_hz = _cautious(posterior, hypotheses.cutoffs_hz)
     ratio = hypotheses.cutoffs_hz / cutoff_hz
     confidence = float(posterior[(ratio > NEAR[0]) & (ratio < NEAR[1]) & ~full].sum())
     if confidence < SURE or cutoff_hz > 1.1 * audible_hz:
         return CutoffEstimate("unsure", None, confidence)
-    edge_hz = max(cutoff_hz, _cautious(posterior, hypotheses.edges_hz))
-    return CutoffEstimate("band-limited", cutoff_hz, confidence, min(edge_hz, nyquist_hz))
+    slope = hypotheses.slope(posterior, cutoff_hz, nyquist_hz)
+    return CutoffEstimate("band-limited", cutoff_hz, confidence, slope)
 
 
 def _cautious(posterior: Floats, frequencies_hz: Floats) -> float:
@@ -297,7 +307,8 @@ class Hypotheses:
 
     bands_hz: Floats  # [bands]
     cutoffs_hz: Floats  # [hypotheses], ascending; the last is "nothing was filtered"
-    edges_hz: Floats  # [hypotheses]: where each curve is EDGE_DB down
+    orders: Floats  # [hypotheses]
+    depths_db: Floats  # [hypotheses]: how far down each curve's floor lies
     log_prior: Floats  # [hypotheses]
     natural_db: Floats  # [bands]: the mean natural spectrum, up to an offset
     precision: Floats  # [bands, bands]: inverse covariance of natural spectra
@@ -317,6 +328,27 @@ class Hypotheses:
         log_posterior = log_likelihood / TEMPERATURE + self.log_prior
         posterior = np.exp(log_posterior - log_posterior.max())
         return posterior / posterior.sum(), float(energy.mean(axis=0).min() / bands)
+
+    def slope(self, posterior: Floats, cutoff_hz: float, nyquist_hz: float) -> Slope:
+        """What the likely curves agree on from ``cutoff_hz`` up to where too few of them are left.
+
+        The level at each frequency is a low quantile of theirs: a slope that is lifted by it stays
+        rather too soft than too loud.
+        """
+        likely = np.flatnonzero(posterior > 1e-3 * posterior.max())
+        weights = posterior[likely] / posterior[likely].sum()
+        frequencies_hz = cutoff_hz * 2 ** (np.arange(SLOPE_STEPS + 1) / SLOPE_STEPS)
+        frequencies_hz = frequencies_hz[frequencies_hz < nyquist_hz]
+        octaves = np.log2(frequencies_hz[:, None] / self.cutoffs_hz[likely])
+        down_db = 10 * np.log10(1 + 2 ** np.clip(2 * self.orders[likely] * octaves, -200, 200))
+        usable = down_db <= np.minimum(self.depths_db[likely] - OVER_FLOOR_DB, REACH_DB)
+        lost = np.flatnonzero((usable * weights).sum(axis=1) < 1 - USUAL_QUANTILE)
+        count = lost[0] if lost.size else len(frequencies_hz)
+        order = np.argsort(down_db[:count], axis=1)
+        share = np.cumsum(weights[order], axis=1)
+        place = (share < USUAL_QUANTILE).sum(axis=1, keepdims=True)
+        level_db = np.take_along_axis(down_db[:count], np.take_along_axis(order, place, 1), 1)[:, 0]
+        return tuple(zip(frequencies_hz[:count].tolist(), level_db.tolist(), strict=True))
 
 
 @lru_cache(maxsize=8)
@@ -339,11 +371,11 @@ def build_hypotheses(sample_rate: int) -> Hypotheses:
     weighted = curves_db @ precision.astype(np.float32)
     prior = np.full(len(curves_db), (1 - FULL_BAND_PRIOR) / len(pieces))
     prior[-1] = FULL_BAND_PRIOR
-    widening = (10 ** (EDGE_DB / 10) - 1) ** (1 / (2 * order[:, 0]))
     return Hypotheses(
         bands_hz=bands_hz,
         cutoffs_hz=np.append(np.repeat(cutoffs_hz, len(master_db)), nyquist_hz),
-        edges_hz=np.append(np.outer(cutoffs_hz, widening), nyquist_hz),
+        orders=np.append(np.tile(order[:, 0], steps), ORDERS[-1]),
+        depths_db=np.append(np.tile(depth_db[:, 0], steps), DEPTHS_DB[-1]),
         log_prior=np.log(prior),
         natural_db=natural_db,
         precision=np.asarray(precision, dtype=np.float64),

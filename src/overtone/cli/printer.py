@@ -88,6 +88,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     if outcome.report is None:
         return {"source": str(outcome.source), "error": outcome.error}
     report = asdict(outcome.report) | {"realtime_factor": outcome.report.realtime_factor}
+    del report["cutoff"]["slope"]  # dozens of numbers for no reader
     return report if outcome.error is None else report | {"error": outcome.error}
 
 

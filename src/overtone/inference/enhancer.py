@@ -271,7 +271,7 @@ class Enhancer:
         if estimate.cutoff_hz is None and not low_rate:
             return None, "unsure where the band ends; give --cutoff to extend it"
         # A low-rate file ends at its Nyquist frequency at the latest, whatever is in it.
-        from_hz = estimate.edge_hz or estimate.cutoff_hz or nyquist_hz
+        from_hz = nyquist_hz if estimate.cutoff_hz is None else estimate.cutoff_hz
         return extension(self.model.info, min(from_hz, nyquist_hz), rate_out)
 
     def stream(
@@ -281,7 +281,13 @@ class Enhancer:
         if plan.extend_from_hz is None:
             return StreamResampler(sample_rate, plan.output_rate, channels)
         return EnhanceStream(
-            self.model, sample_rate, plan.output_rate, channels, plan.extend_from_hz, plan.gain
+            self.model,
+            sample_rate,
+            plan.output_rate,
+            channels,
+            plan.extend_from_hz,
+            plan.gain,
+            slope=plan.cutoff.slope,
         )
 
     def _run(

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone.audio.cutoff import Slope
+from overtone.inference.info import SpectralInfo
+
 if TYPE_CHECKING:
     from overtone.inference.model import SpectralModel
 
 FloatArray = NDArray[np.float32]
+Spectrum = NDArray[np.complex64]
 
 # Frames handed to the network at once: enough to be efficient, few enough to stay small.
 MAX_FRAMES = 256
+# A slope's lifting sets in over the last part of the band below the cutoff, as the crossover does.
+SLOPE_START = 0.97
 
 
 class FrameResidual:
@@ -28,11 +34,15 @@ class FrameResidual:
         channels: int,
         cutoff_hz: float,
         gain: float,
+        *,
+        slope: Slope = (),
         fidelity: float = 0.0,
     ) -> None:
         info = model.info
         self._model, self._channels = model, channels
-        self._cutoff_hz, self._fidelity = cutoff_hz, fidelity
+        self._slope = SlopeLift(info, channels, cutoff_hz, slope)
+        self._cutoff_hz = slope[-1][0] if slope else cutoff_hz
+        self._fidelity = fidelity
         self._window_samples, self._hop = info.window_samples, info.hop_samples
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(info.window_samples) / info.window_samples)
         # White noise of standard deviation s has bins of mean power s^2, as in training.
@@ -89,9 +99,11 @@ class FrameResidual:
         # numpy before 2 computes in double precision.
         double = np.fft.rfft(frames.reshape(channels, count, window))
         spectrum = double.astype(np.complex64, copy=False)
+        lifted, added = self._slope(spectrum)
         residual, self._state = self._model.run(
-            spectrum, self._cutoff_hz, self._state, self._fidelity
+            lifted, self._cutoff_hz, self._state, self._fidelity
         )
+        residual += added
         pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
         pieces = pieces.reshape(channels, count, folds, hop)
         pieces *= self._synthesis
@@ -101,3 +113,36 @@ class FrameResidual:
             out[:, fold : fold + count] += pieces[:, :, fold]
         self._tail = out[:, count:].reshape(channels, -1)
         return out[:, :count].reshape(channels, -1)
+
+
+class SlopeLift:
+    """Lifts a low-pass's slope, bin by bin of each frame, back to the level of the band below.
+
+    What lies on the slope is the recording itself, softer: lifted, it comes closer than any
+    prediction. The network then is told that the band ends where the slope's use ends.
+    """
+
+    def __init__(self, info: SpectralInfo, channels: int, cutoff_hz: float, slope: Slope) -> None:
+        frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
+        hz, down_db = np.array([(SLOPE_START * cutoff_hz, 0.0), *slope]).T
+        gain = 10 ** (np.interp(frequencies_hz, hz, down_db, right=0.0) / 20)
+        bins = np.flatnonzero(gain > 1)
+        self._bins = slice(bins[0], bins[-1] + 1) if bins.size else slice(0, 0)
+        self._added = (gain[self._bins] - 1).astype(np.float32)
+        # The network's frames come late by its lookahead.
+        shape = (channels, info.lookahead_frames, self._added.size)
+        self._late = np.zeros(shape, np.complex64)
+
+    def __call__(self, spectrum: Spectrum) -> tuple[Spectrum, Spectrum]:
+        """Frames ``[channels, frames, bins]`` lifted, and what that adds to the network's."""
+        added = np.zeros_like(spectrum)
+        if not self._added.size:
+            return spectrum, added
+        soft = spectrum[:, :, self._bins]
+        late = np.concatenate([self._late, soft], axis=1)
+        count = spectrum.shape[1]
+        self._late = late[:, count:].copy()
+        added[:, :, self._bins] = late[:, :count] * self._added
+        lifted = spectrum.copy()
+        lifted[:, :, self._bins] += soft * self._added
+        return lifted, added

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from overtone.audio.cutoff import Slope
 from overtone.errors import InvalidInputError, ModelError
 from overtone.inference.frames import FrameResidual
 from overtone.inference.info import (
@@ -52,11 +53,19 @@ class Model(ABC):
 
     @abstractmethod
     def residual_stream(
-        self, channels: int, cutoff_hz: float, gain: float, fidelity: float = 0.0
+        self,
+        channels: int,
+        cutoff_hz: float,
+        gain: float,
+        *,
+        slope: Slope = (),
+        fidelity: float = 0.0,
     ) -> ResidualStream:
         """Start predicting what lies above ``cutoff_hz`` in a signal at ``info.sample_rate``.
 
-        ``gain`` brings the signal to the level that the network expects. ``fidelity`` goes from
+        ``gain`` brings the signal to the level that the network expects. ``slope`` is the
+        low-pass that the recording went through, as the cutoff's estimate has it; it is lifted as
+        far as it reaches. ``fidelity`` goes from
         the most natural sound, 0, to the least error of the waveform, 1, where
         ``info.has_fidelity``.
         """
@@ -70,10 +79,16 @@ class SpectralModel(Model):
         self.info: SpectralInfo = info
 
     def residual_stream(
-        self, channels: int, cutoff_hz: float, gain: float, fidelity: float = 0.0
+        self,
+        channels: int,
+        cutoff_hz: float,
+        gain: float,
+        *,
+        slope: Slope = (),
+        fidelity: float = 0.0,
     ) -> FrameResidual:
         """Start a stream of frames; see :meth:`Model.residual_stream`."""
-        return FrameResidual(self, channels, cutoff_hz, gain, fidelity)
+        return FrameResidual(self, channels, cutoff_hz, gain, slope=slope, fidelity=fidelity)
 
     def initial_state(self, channels: int) -> list[FloatArray]:
         """The network's memory before the first frame."""
@@ -120,7 +135,9 @@ class WaveformModel(Model):
         channels: int,
         cutoff_hz: float,
         gain: float,
-        fidelity: float = 0.0,  # noqa: ARG002 (these networks know one answer)
+        *,
+        slope: Slope = (),  # noqa: ARG002 (these networks were trained on a slope as it is)
+        fidelity: float = 0.0,  # noqa: ARG002 (and know one answer)
     ) -> PatchResidual:
         """Start a stream of patches; see :meth:`Model.residual_stream`."""
         return PatchResidual(self.info, self.run, channels, cutoff_hz, gain)

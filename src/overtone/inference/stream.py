@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone.audio.cutoff import Slope
 from overtone.audio.resample import StreamResampler, resampled_length
 from overtone.inference.model import Model
 
@@ -58,6 +59,8 @@ class EnhanceStream:
         channels: int,
         cutoff_hz: float,
         gain: float,
+        *,
+        slope: Slope = (),
     ) -> None:
         rate = model.info.sample_rate
         self._rate_in, self._rate_out = rate_in, rate_out
@@ -69,7 +72,7 @@ class EnhanceStream:
         )
         self._stuffing = stuffing(rate_in, rate_out, rate)
         self._up = StreamResampler(self._stuffing * rate_in, rate, channels)
-        self._residual = model.residual_stream(channels, cutoff_hz, gain)
+        self._residual = model.residual_stream(channels, cutoff_hz, gain, slope=slope)
         self._down = StreamResampler(rate, rate_out, channels)
         self._waiting, self._added = Fifo(channels), Fifo(channels)
         self._channels = channels

@@ -1,0 +1,95 @@
+"""A slope is lifted to where it was, as late as the network's frames, and nothing else is."""
+
+import numpy as np
+import pytest
+
+from overtone.audio.files import read_audio
+from overtone.degrade.filters import LowPass, apply
+from overtone.inference import Enhancer
+from overtone.inference.frames import SLOPE_START, SlopeLift
+from overtone.inference.model import load_model
+from overtone.inference.stream import EnhanceStream
+from overtone.metrics import lsd, snr_db
+
+ORDER, CUTOFF_HZ = 6, 6000.0
+FRAMES = 9
+
+
+def down_db(hz):
+    return 10 * np.log10(1 + (np.asarray(hz) / CUTOFF_HZ) ** (2 * ORDER))
+
+
+SLOPE = tuple((hz, float(down_db(hz))) for hz in CUTOFF_HZ * np.linspace(1, 1.3, 12))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(device="cpu", threads=1)
+
+
+@pytest.fixture
+def frames(model, rng):
+    """Frames of noise, and the same under the low-pass."""
+    noise = rng.normal(size=(2, FRAMES, model.info.bins, 2)).astype(np.float32)
+    whole = noise.view(np.complex64)[..., 0]
+    hz = np.fft.rfftfreq(model.info.window_samples, 1 / model.info.sample_rate)
+    return whole, (whole * 10 ** (-down_db(hz) / 20)).astype(np.complex64), hz
+
+
+def test_a_known_slope_is_undone_as_far_as_it_is_given(model, frames):
+    whole, soft, hz = frames
+    lifted, _ = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)(soft)
+    on_slope = (hz >= CUTOFF_HZ) & (hz <= SLOPE[-1][0])
+    np.testing.assert_allclose(lifted[..., on_slope], whole[..., on_slope], rtol=0.02)
+    elsewhere = (hz < SLOPE_START * CUTOFF_HZ) | (hz > SLOPE[-1][0])
+    assert np.array_equal(lifted[..., elsewhere], soft[..., elsewhere])
+
+
+def test_what_is_added_comes_as_late_as_the_networks_frames(model, frames):
+    _, soft, _ = frames
+    lookahead = model.info.lookahead_frames
+    lifted, added = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)(soft)
+    assert not added[:, :lookahead].any()
+    np.testing.assert_allclose(added[:, lookahead:], (lifted - soft)[:, :-lookahead], atol=1e-6)
+
+
+@pytest.mark.parametrize("cuts", [[1], [4, 5], list(range(1, FRAMES))])
+def test_any_chunking_lifts_the_same(model, frames, cuts):
+    _, soft, _ = frames
+    whole = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)(soft)
+    lift = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)
+    pieces = [lift(piece) for piece in np.split(soft, cuts, axis=1)]
+    for found, wanted in zip(zip(*pieces, strict=True), whole, strict=True):
+        assert np.array_equal(np.concatenate(found, axis=1), wanted)
+
+
+@pytest.mark.parametrize("slope", [(), ((CUTOFF_HZ, 0.0),)])
+def test_no_slope_changes_nothing(model, frames, slope):
+    _, soft, _ = frames
+    lifted, added = SlopeLift(model.info, 2, CUTOFF_HZ, slope)(soft)
+    assert np.array_equal(lifted, soft)
+    assert not added.any()
+
+
+def test_a_stream_with_a_slope_gives_the_same_samples_in_any_blocks(model, make_noise, rng):
+    noise = make_noise(48000, 0.5)
+
+    def run(parts):
+        stream = EnhanceStream(model, 48000, 48000, 1, CUTOFF_HZ, 1.0, slope=SLOPE)
+        return np.concatenate([*(stream.push(part) for part in parts), stream.flush()], axis=1)
+
+    cuts = np.sort(rng.integers(0, noise.shape[1], 7))
+    np.testing.assert_allclose(run(np.split(noise, cuts, axis=1)), run([noise]), atol=1e-5)
+
+
+def test_a_gently_filtered_recording_comes_closer_by_its_slope(examples_dir):
+    samples, rate = read_audio(examples_dir / "speech_en_48k.flac")
+    low = apply(samples[0], rate, LowPass("butterworth", 8000, order=8))
+    enhancer = Enhancer(threads=1)
+    plan = enhancer.plan([low[None]], rate)
+    assert plan.cutoff.slope
+    with_slope, _ = enhancer.enhance(low, rate)
+    without, _ = enhancer.enhance(low, rate, cutoff_hz=plan.cutoff.cutoff_hz)
+    assert snr_db(samples[0], with_slope) > snr_db(samples[0], without) + 1
+    assert snr_db(samples[0], with_slope) > snr_db(samples[0], low) - 3
+    assert lsd(samples[0], with_slope) < lsd(samples[0], without)
