@@ -98,7 +98,7 @@ def test_steps_and_seeds_differ(sampler):
 
 
 def test_corpora_are_drawn_by_their_weights_and_bring_their_bandwidths(sampler):
-    bandwidths = sampler().batch(0, 400).bandwidth_hz
+    bandwidths = sampler(bandwidth_jitter=0.0).batch(0, 400).bandwidth_hz
     assert set(bandwidths) == set(BANDWIDTHS_HZ)
     # 3 to 1, with 3 standard deviations of a binomial of 400 either way.
     assert 0.68 < np.mean(bandwidths == 7000) < 0.82
@@ -110,13 +110,21 @@ def test_no_bandwidth_exceeds_the_nyquist_frequency(store, corpora):
     assert sampler.batch(0, 50).bandwidth_hz.max() == RATE / 2
 
 
+def test_no_corpus_ends_at_a_fixed_place(sampler):
+    bandwidths = sampler(bandwidth_jitter=0.3).batch(0, 300).bandwidth_hz
+    narrow = bandwidths[bandwidths != 24000] / 7000
+    assert 0.7 <= narrow.min() < 0.73
+    assert 0.97 < narrow.max() <= 1
+    # The one that reaches the Nyquist frequency has no edge.
+    assert np.mean(bandwidths == 24000) > 0.15
+
+
 def test_cutoffs_stay_in_range_and_leave_something_to_predict(sampler):
     config = DegradeConfig(cutoff_jitter=0)
     batch = sampler(degrade=config).batch(3, 400)
     assert batch.cutoff_hz.min() >= config.min_cutoff_hz
     assert batch.cutoff_hz.max() <= config.max_cutoff_hz
-    # Edges at -6 dB lie at most 1.4 times as high as the nominal ones (Bessel's).
-    top = np.minimum(config.max_cutoff_hz, 1.4 * 0.75 * batch.bandwidth_hz)
+    top = np.minimum(config.max_cutoff_hz, 0.75 * batch.bandwidth_hz)
     assert (batch.cutoff_hz <= top + 1).all()
     assert np.median(batch.cutoff_hz / batch.bandwidth_hz) < 0.75
 
@@ -127,6 +135,26 @@ def test_the_cutoff_that_is_told_errs_by_the_jitter_alone(sampler):
     free = (told > 1000) & (told < 14000) & (true > 1000) & (true < 14000)
     error = told[free] / true[free] - 1
     assert 0.05 < np.abs(error).max() <= 0.1001
+
+
+@pytest.mark.parametrize("min_cutoff_hz", [1000.0, 12000.0])
+def test_the_low_pass_is_6_db_down_at_the_cutoff_that_is_told(store, corpora, min_cutoff_hz):
+    """Also for gentle filters at the top of the range, whose nominal edge lies far below."""
+    config = DegradeConfig(
+        min_cutoff_hz=min_cutoff_hz, cutoff_jitter=0, noise_share=0, common_share=0, tilt_db=0
+    )
+    wide = [corpora[0], corpora[0].model_copy(update={"weight": 1e-9})]
+    sampler = CropSampler(store, wide, config, sample_rate=RATE, crop_samples=CROP, seed=5)
+    batch = sampler.batch(0, 60)
+    clean, low = power(batch.clean), power(batch.low)
+    for item, cutoff_hz in enumerate(batch.cutoff_hz):
+        relative = FREQUENCIES_HZ / cutoff_hz
+        under, over = (relative > 0.95) & (relative < 0.99), (relative > 1.01) & (relative < 1.05)
+        change_db = [
+            10 * np.log10(low[item, x].sum() / clean[item, x].sum()) for x in (under, over)
+        ]
+        assert change_db[0] > -7.5
+        assert change_db[1] < -5.5
 
 
 def test_low_is_clean_below_the_cutoff_and_empty_far_above(sampler):
@@ -162,6 +190,88 @@ def test_noise_lies_as_far_under_the_recording_as_it_says(sampler):
     assert np.allclose(level_db[fills_its_crop(without.clean)], -30, atol=0.5)
 
 
+def test_the_floor_goes_on_above_the_cutoff_in_the_target_alone(sampler):
+    noisy = {"noise_share": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "tilt_db": 0.0}
+    with_noise = sampler(**noisy).batch(0, 30)
+    without = sampler(**noisy | {"noise_share": 0.0}).batch(0, 30)
+    clean, low = (power(getattr(with_noise, x) - getattr(without, x)) for x in ("clean", "low"))
+    for item, cutoff_hz in enumerate(with_noise.cutoff_hz):
+        relative = FREQUENCIES_HZ / cutoff_hz
+        under, over = relative < 0.25, relative > 3
+        assert low[item, under].sum() == pytest.approx(clean[item, under].sum(), rel=0.2)
+        if over.any():
+            assert clean[item, over].mean() == pytest.approx(clean[item, under].mean(), rel=0.5)
+            assert low[item, over].mean() < 1e-3 * clean[item, over].mean()
+
+
+def test_a_sloping_floor_falls_with_frequency_at_the_same_level(sampler):
+    noisy = {"noise_share": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "tilt_db": 0.0}
+    without = sampler(**noisy | {"noise_share": 0.0}).batch(0, 30).clean
+    noise = sampler(**noisy, max_noise_slope_db=6.0).batch(0, 30).clean - without
+    level_db = 20 * np.log10(noise.std(axis=1) / without.std(axis=1))
+    assert np.allclose(level_db[fills_its_crop(without)], -30, atol=1.5)
+    octaves = power(noise) @ [(hz > 4000) & (hz < 8000) for hz in FREQUENCIES_HZ]
+    octaves = octaves / (power(noise) @ [(hz > 8000) & (hz < 16000) for hz in FREQUENCIES_HZ])
+    # White noise has 3 dB less in the lower one; at 6 dB an octave it has 3 dB more.
+    fall_db = 10 * np.log10(octaves) + 3
+    assert fall_db.min() > -0.5
+    assert fall_db.max() < 6.5
+    assert fall_db.max() - fall_db.min() > 3
+
+
+def test_a_lossy_codec_touches_the_low_side_alone(sampler):
+    plain = sampler().batch(0, 20)
+    coded = sampler(codec_share=0.5).batch(0, 20)
+    assert np.array_equal(plain.clean, coded.clean)
+    assert np.array_equal(plain.cutoff_hz, coded.cutoff_hz)
+    error = np.square(coded.low - plain.low).mean(axis=1) / np.square(plain.low).mean(axis=1)
+    touched = error > 0
+    assert 0.2 < touched.mean() < 0.8
+    assert error[touched].min() > 1e-4
+    assert error.max() < 1
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """A corpus of one tone at 3 kHz that is good up to 7 kHz."""
+    root = tmp_path_factory.mktemp("tones")
+    tone = 0.1 * np.sin(2 * np.pi * 3000 / RATE * np.arange(2 * RATE))
+    for name in "ab":
+        soundfile.write(root / f"{name}.wav", tone, RATE)
+    corpora = [Corpus(name="tones", path=".", bandwidth_hz=7000, licence="CC0", glob="*.wav")]
+    store = SampleStore.build(root / "cache", corpora, root, RATE)
+
+    def batch(**settings):
+        quiet = {"noise_share": 0.0, "tilt_db": 0.0, "min_gain_db": 0.0, "max_gain_db": 0.0}
+        config = DegradeConfig(**quiet, **settings)
+        sampler = CropSampler(store, corpora, config, sample_rate=RATE, crop_samples=CROP, seed=3)
+        return sampler.batch(0, 60)
+
+    return batch
+
+
+def test_speed_moves_pitch_and_bandwidth_together_and_not_the_level(tones):
+    batch = tones(speed_share=1.0, max_speed=1.25, bandwidth_jitter=0.0)
+    speed = batch.bandwidth_hz / 7000
+    assert 0.8 * 0.999 <= speed.min() < 0.84
+    assert 1.2 < speed.max() <= 1.25 * 1.001
+    peak_hz = FREQUENCIES_HZ[power(batch.clean).argmax(axis=1)]
+    assert np.allclose(peak_hz, 3000 * speed, atol=RATE / CROP)
+    level = batch.clean[:, 1000:-1000].std(axis=1)
+    assert np.allclose(level, 0.05, rtol=0.03)
+    # The tone is one: nothing of it lies elsewhere.
+    inner = batch.clean[:, 1000:-1000] * np.blackman(CROP - 2000)
+    spectrum = np.abs(np.fft.rfft(inner)) ** 2
+    hz = np.fft.rfftfreq(CROP - 2000, 1 / RATE)
+    far = np.abs(hz - 3000 * speed[:, None]) > 100
+    assert ((spectrum * far).sum(axis=1) < 1e-4 * spectrum.sum(axis=1)).all()
+
+
+def test_some_are_played_at_their_own_speed(tones):
+    speed = tones(speed_share=0.5, bandwidth_jitter=0.0).bandwidth_hz / 7000
+    assert 0.3 < np.mean(speed == 1) < 0.7
+
+
 def test_files_are_drawn_by_their_length(sampler):
     clean = sampler(noise_share=0.0, tilt_db=0.0).batch(0, 300).clean
     assert 0.03 < 1 - fills_its_crop(clean).mean() < 0.17  # 0.2 s of 2.2 s: the rest is held out
@@ -169,8 +279,9 @@ def test_files_are_drawn_by_their_length(sampler):
 
 def test_crops_come_from_all_over_a_file(sampler):
     clean = sampler(noise_share=0.0, tilt_db=0.0).batch(0, 30).clean
+    clean = clean[fills_its_crop(clean)]  # the short file has but one
     shapes = np.round(clean[:, 4000:4020] / clean.std(axis=1, keepdims=True), 3)
-    assert len(np.unique(shapes, axis=0)) == 30
+    assert len(np.unique(shapes, axis=0)) == len(clean) > 20
 
 
 def test_a_corpus_without_usable_training_files_is_named(store, corpora):
@@ -193,6 +304,9 @@ def test_a_corpus_without_usable_training_files_is_named(store, corpora):
         ({"common_share": 1.5}, "common_share"),
         ({"level_rms": 0.0}, "level_rms"),
         ({"noise": 1.0}, "noise"),
+        ({"bandwidth_jitter": 1.0}, "bandwidth_jitter"),
+        ({"max_speed": 0.9}, "max_speed"),
+        ({"min_codec_fall_db": 2.0}, "min_codec_fall_db must be at most max_codec_fall_db"),
     ],
 )
 def test_impossible_ranges_are_refused(setting, named):

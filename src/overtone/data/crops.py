@@ -1,12 +1,13 @@
 """Random training examples: crops of several corpora, degraded as real recordings are.
 
 An example is drawn from ``(seed, step)`` alone, so a resumed run sees exactly what an
-uninterrupted one would have. All filtering is a product on the spectrum of the crop.
+uninterrupted one would have. Filtering, playing faster or slower and the noise floor are
+operations on the spectrum of the crop, which is transformed once each way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import fft
 
 from overtone.data.corpora import Corpus, SampleStore, Split, StoredFile
 from overtone.degrade.filters import LowPass, random_low_pass
+from overtone.degrade.transform import transform_coded
 from overtone.errors import ConfigError
 
 
@@ -46,8 +48,22 @@ class DegradeConfig(BaseModel):
     noise_share: float = Field(default=0.4, ge=0, le=1)
     min_noise_db: float = -75.0
     max_noise_db: float = -35.0
+    # Room noise falls with frequency: by up to this many dB an octave from 200 Hz up.
+    max_noise_slope_db: float = Field(default=0.0, ge=0)
     # The cutoff that the network is told errs by up to this much either way, as a detector does.
     cutoff_jitter: float = Field(default=0.03, ge=0, lt=1)
+    # An example is supervised up to a random point in this last part of its corpus's bandwidth:
+    # where every example of a corpus ends at the same place, the network learns a step there.
+    bandwidth_jitter: float = Field(default=0.2, ge=0, lt=1)
+    # Share of examples that are played faster or slower, by at most this factor either way: voices
+    # and instruments that are in no corpus. The bandwidth moves along.
+    speed_share: float = Field(default=0.0, ge=0, le=1)
+    max_speed: float = Field(default=1.28, ge=1)
+    # Share of examples whose low side went through a lossy codec, and how lossy: the fall of its
+    # signal-to-noise ratio in dB a Bark. 0.6 to 1.1 is MP3 at 96 to 32 kbit/s.
+    codec_share: float = Field(default=0.0, ge=0, le=1)
+    min_codec_fall_db: float = Field(default=0.5, ge=0)
+    max_codec_fall_db: float = Field(default=1.3, ge=0)
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
@@ -55,6 +71,7 @@ class DegradeConfig(BaseModel):
             ("min_cutoff_hz", "max_cutoff_hz"),
             ("min_gain_db", "max_gain_db"),
             ("min_noise_db", "max_noise_db"),
+            ("min_codec_fall_db", "max_codec_fall_db"),
         ):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(
@@ -64,13 +81,22 @@ class DegradeConfig(BaseModel):
         return self
 
     def top_cutoff_hz(self, bandwidth_hz: float) -> float:
-        """The highest nominal cutoff for recordings that end at ``bandwidth_hz``, Hz."""
+        """The highest cutoff for recordings that end at ``bandwidth_hz``, Hz."""
         return min(self.max_cutoff_hz, self.max_cutoff_of_bandwidth * bandwidth_hz)
+
+    def least_bandwidth_hz(self, bandwidth_hz: float) -> float:
+        """The lowest at which an example of a corpus that ends at ``bandwidth_hz`` can end, Hz."""
+        slowest = 1 / self.max_speed if self.speed_share else 1.0
+        return bandwidth_hz * slowest * (1 - self.bandwidth_jitter)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``clean`` and ``low``: ``[batch, samples]`` float32; the rest ``[batch]`` in Hz."""
+    """``clean`` and ``low``: ``[batch, samples]`` float32; the rest ``[batch]`` in Hz.
+
+    ``cutoff_hz`` is the -6 dB point of the low-pass as the network is told it; nothing is to be
+    learnt from ``clean`` above ``bandwidth_hz``.
+    """
 
     clean: NDArray[np.float32]
     low: NDArray[np.float32]
@@ -97,6 +123,8 @@ class CropSampler:
     ) -> None:
         self.store, self.corpora, self.degrade = store, corpora, degrade
         self.sample_rate, self.crop_samples, self.seed = sample_rate, crop_samples, seed
+        # Even, and quick to transform.
+        self.padded = 2 * fft.next_fast_len(-(-crop_samples // 2), real=True)
         self.files = [store.select(number, split) for number in range(len(corpora))]
         for corpus, files in zip(corpora, self.files, strict=True):
             if not files:
@@ -116,17 +144,48 @@ class CropSampler:
         """The ``size`` examples of training step ``step``."""
         rng = np.random.default_rng([self.seed, step])
         numbers = rng.choice(len(self.corpora), size=size, p=self.shares)
-        clean = np.stack([self._crop(rng, number) for number in numbers])
-        bandwidth = np.array([self.corpora[n].bandwidth_hz for n in numbers])
-        bandwidth = np.minimum(bandwidth, self.sample_rate / 2)
-        filters = [random_low_pass(rng, self._cutoff(rng, b)) for b in bandwidth]
-        return self._degrade(rng, clean, bandwidth, filters)
+        wanted = zip(numbers, self._speeds(rng, size), strict=True)
+        crops, speeds = zip(*(self._crop(rng, *item) for item in wanted), strict=True)
+        ends_hz = np.array([self.corpora[n].bandwidth_hz for n in numbers])
+        ends_hz = np.minimum(ends_hz, self.sample_rate / 2) * np.array(speeds)
+        bandwidth_hz = self._bandwidths(rng, ends_hz)
+        filters = [self._low_pass(rng, b) for b in bandwidth_hz]
+        return self._degrade(rng, np.stack(crops), bandwidth_hz, filters)
 
-    def _crop(self, rng: np.random.Generator, number: int) -> NDArray[np.float32]:
+    def _speeds(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        octaves = rng.uniform(-1, 1, size) * np.log(self.degrade.max_speed)
+        return np.where(rng.random(size) < self.degrade.speed_share, np.exp(octaves), 1.0)
+
+    def _crop(
+        self, rng: np.random.Generator, number: int, speed: float
+    ) -> tuple[NDArray[np.complex64], float]:
+        """The spectrum ``[bins]`` of a crop played at about ``speed``, and the exact speed.
+
+        A crop that is longer by the speed, cut down to as many bins as one has that is not, is
+        the same sound resampled: Fourier's interpolation, at the price of the transform.
+        """
         files = self.files[number]
         file: StoredFile = files[rng.choice(len(files), p=self.file_shares[number])]
-        start = int(rng.integers(0, max(1, file.length - self.crop_samples + 1)))
-        return self.store.crop(file, start, self.crop_samples)
+        length = self.padded if speed == 1 else fft.next_fast_len(round(speed * self.padded), True)
+        start = int(rng.integers(0, max(1, file.length - length + 1)))
+        spectrum = fft.rfft(self.store.crop(file, start, length))
+        played = np.zeros(self.padded // 2 + 1, np.complex64)
+        kept = min(spectrum.size, played.size)
+        played[:kept] = spectrum[:kept] * np.float32(self.padded / length)
+        return played, length / self.padded
+
+    def _bandwidths(
+        self, rng: np.random.Generator, ends_hz: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Up to where examples teach; what reaches the Nyquist frequency has no edge to blur."""
+        share = np.exp(rng.uniform(np.log(1 - self.degrade.bandwidth_jitter), 0, ends_hz.size))
+        nyquist_hz = self.sample_rate / 2
+        return np.where(ends_hz < nyquist_hz, ends_hz * share, nyquist_hz)
+
+    def _low_pass(self, rng: np.random.Generator, bandwidth_hz: float) -> LowPass:
+        """A random filter whose -6 dB point, not its nominal edge, lies where it was drawn."""
+        low_pass = random_low_pass(rng, self._cutoff(rng, bandwidth_hz))
+        return replace(low_pass, cutoff_hz=low_pass.cutoff_hz**2 / low_pass.edge_hz())
 
     def _cutoff(self, rng: np.random.Generator, bandwidth_hz: float) -> float:
         config = self.degrade
@@ -139,36 +198,48 @@ class CropSampler:
     def _degrade(
         self,
         rng: np.random.Generator,
-        clean: NDArray[np.float32],
+        spectrum: NDArray[np.complex64],
         bandwidth_hz: NDArray[np.float64],
         filters: list[LowPass],
     ) -> Batch:
-        config, size = self.degrade, len(clean)
+        config, size = self.degrade, len(spectrum)
         gain = config.level_rms * 10 ** (
             rng.uniform(config.min_gain_db, config.max_gain_db, size) / 20
         )
-        length = clean.shape[-1]
-        padded = fft.next_fast_len(length, real=True)
-        spectrum = fft.rfft(clean, padded)
-        frequencies = np.asarray(np.fft.rfftfreq(padded, 1 / self.sample_rate), np.float64)
+        frequencies = np.asarray(np.fft.rfftfreq(self.padded, 1 / self.sample_rate), np.float64)
         spectrum *= (self._tilt(rng, size, frequencies) * gain[:, None]).astype(np.float32)
-        for item in np.flatnonzero(rng.random(size) < config.noise_share):
-            level_db = rng.uniform(config.min_noise_db, config.max_noise_db)
-            # Unit white noise has spectral parts of variance length / 2 each.
-            level = gain[item] * 10 ** (level_db / 20) * np.sqrt(padded / 2)
-            noise = rng.standard_normal((2, frequencies.size), dtype=np.float32)
-            colour = self._tilt(rng, 1, frequencies)[0] * level
-            spectrum[item] += (noise[0] + 1j * noise[1]) * colour.astype(np.float32)
-        response = np.stack([f.magnitude(frequencies) for f in filters]).astype(np.float32)
         edges = np.array([f.edge_hz() for f in filters])
         jitter = rng.uniform(1 - config.cutoff_jitter, 1 + config.cutoff_jitter, size)
         cutoff = np.clip(edges * jitter, config.min_cutoff_hz, config.max_cutoff_hz)
+        for item in np.flatnonzero(rng.random(size) < config.noise_share):
+            spectrum[item] += gain[item] * self._noise(rng, frequencies)
+        response = np.stack([f.magnitude(frequencies) for f in filters]).astype(np.float32)
+        length = self.crop_samples
+        low = fft.irfft(spectrum * response, self.padded)[:, :length]
+        for item in np.flatnonzero(rng.random(size) < config.codec_share):
+            fall_db = rng.uniform(config.min_codec_fall_db, config.max_codec_fall_db)
+            low[item] = transform_coded(low[item], self.sample_rate, fall_db)
         return Batch(
-            clean=fft.irfft(spectrum, padded)[:, :length],
-            low=fft.irfft(spectrum * response, padded)[:, :length],
+            clean=fft.irfft(spectrum, self.padded)[:, :length],
+            low=low,
             cutoff_hz=cutoff.astype(np.float32),
             bandwidth_hz=bandwidth_hz.astype(np.float32),
         )
+
+    def _noise(
+        self, rng: np.random.Generator, frequencies: NDArray[np.float64]
+    ) -> NDArray[np.complex64]:
+        """The spectrum of a noise floor, ``[bins]``, its level relative to an RMS of 1."""
+        config = self.degrade
+        level_db = rng.uniform(config.min_noise_db, config.max_noise_db)
+        noise = rng.standard_normal((2, frequencies.size), dtype=np.float32)
+        slope_db = rng.uniform(0, config.max_noise_slope_db)
+        falling = (1 + frequencies / 200) ** (-slope_db / (20 * np.log10(2)))
+        falling /= np.sqrt(np.mean(falling**2))
+        # Unit white noise has spectral parts of variance length / 2 each.
+        level = 10 ** (level_db / 20) * np.sqrt(self.padded / 2)
+        colour = (self._tilt(rng, 1, frequencies)[0] * falling * level).astype(np.float32)
+        return np.asarray((noise[0] + 1j * noise[1]) * colour, np.complex64)
 
     def _tilt(
         self, rng: np.random.Generator, size: int, frequencies: NDArray[np.float64]

@@ -17,6 +17,7 @@ from overtone.models.audiounet import AudioUNetConfig
 from overtone.models.extender import ExtenderConfig
 from overtone.models.tfilm import TFiLMConfig
 from overtone.models.unet import UNetConfig
+from overtone.training.adversarial import AdversarialConfig
 from overtone.training.losses import BAND_WINDOW, LossConfig, PatchLossConfig
 
 Positive = Annotated[float, Field(gt=0)]
@@ -97,6 +98,8 @@ class TrainingConfig(Recipe):
     model: ExtenderConfig = ExtenderConfig()
     degrade: DegradeConfig = DegradeConfig()
     loss: LossConfig = LossConfig()
+    # Absent: regression alone.
+    adversarial: AdversarialConfig | None = None
     optimiser: StepsConfig
     validation: ValidationConfig = ValidationConfig()
 
@@ -108,16 +111,20 @@ class TrainingConfig(Recipe):
                 f" {self.model.max_cutoff_hz:g}, not {self.degrade.max_cutoff_hz:g}"
             )
         for corpus in self.corpora:
-            bandwidth_hz = min(corpus.bandwidth_hz, self.model.sample_rate / 2)
+            whole_hz = min(corpus.bandwidth_hz, self.model.sample_rate / 2)
+            bandwidth_hz = self.degrade.least_bandwidth_hz(whole_hz)
             if self.degrade.top_cutoff_hz(bandwidth_hz) < self.degrade.min_cutoff_hz:
                 raise ValueError(
-                    f"corpora: {corpus.name!r} ends at {bandwidth_hz:g} Hz, which leaves nothing"
-                    f" above degrade.min_cutoff_hz {self.degrade.min_cutoff_hz:g} to predict"
+                    f"corpora: {corpus.name!r} ends at {whole_hz:g} Hz, some of its examples at"
+                    f" {bandwidth_hz:g} Hz, which leaves nothing above"
+                    f" degrade.min_cutoff_hz {self.degrade.min_cutoff_hz:g} to predict"
                 )
         # What overlap-add completes, all but a window at either end, is what the loss sees.
         hop, longest = self.model.hop_samples, max(self.loss.windows)
         if self.loss.band_power:
             longest = max(longest, BAND_WINDOW)
+        if self.adversarial:
+            longest = max(longest, *self.adversarial.windows)
         needed = -(-longest // hop) + self.model.window_samples // hop - 1
         if self.optimiser.crop_frames < needed:
             raise ValueError(
