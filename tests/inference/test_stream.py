@@ -136,10 +136,11 @@ def test_silence_stays_silence(model, call):
 
 
 def test_channels_do_not_touch_each_other(model, call):
-    both = np.concatenate([call, 0.5 * call[:, ::-1]])
-    out = run(EnhanceStream(model, 8000, 48000, 2, 3700.0, GAIN), [both])
-    for channel in range(2):
-        alone = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [both[[channel]]])
+    # Two channels are left and right of one image: test_width.py says how they are kept apart.
+    three = np.concatenate([call, 0.5 * call[:, ::-1], -call])
+    out = run(EnhanceStream(model, 8000, 48000, 3, 3700.0, GAIN), [three])
+    for channel in range(3):
+        alone = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [three[[channel]]])
         np.testing.assert_allclose(out[[channel]], alone, atol=1e-5)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.cutoff import Slope
 from overtone.inference.info import SpectralInfo
+from overtone.inference.width import StereoWidth
 
 if TYPE_CHECKING:
     from overtone.inference.model import SpectralModel
@@ -26,6 +27,8 @@ class FrameResidual:
     """The residual of a signal at the model's rate, aligned with it and as long.
 
     ``gain`` brings the signal to the level that the network expects, and is taken out again.
+    Channels are predicted each by itself; of exactly two, which are taken for left and right, the
+    prediction is then made no wider than they are below the cutoff.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class FrameResidual:
         self._model, self._channels = model, channels
         self._slope = SlopeLift(info, channels, cutoff_hz, slope)
         self._cutoff_hz = slope[-1][0] if slope else cutoff_hz
+        self._width = StereoWidth(info, self._cutoff_hz) if channels == 2 else None
         self._fidelity = fidelity
         self._window_samples, self._hop = info.window_samples, info.hop_samples
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(info.window_samples) / info.window_samples)
@@ -103,6 +107,8 @@ class FrameResidual:
         residual, self._state = self._model.run(
             lifted, self._cutoff_hz, self._state, self._fidelity
         )
+        if self._width is not None:
+            self._width.narrow(lifted, residual)
         residual += added
         pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
         pieces = pieces.reshape(channels, count, folds, hop)

@@ -1,0 +1,206 @@
+"""A stereo prediction is no wider than the recording, and a sound in one channel stays there."""
+
+import numpy as np
+import pytest
+
+from overtone.audio.files import read_audio
+from overtone.inference.frames import FrameResidual
+from overtone.inference.model import load_model
+from overtone.inference.stream import EnhanceStream
+from overtone.inference.width import StereoWidth
+
+RATE, CUTOFF_HZ, GAIN = 48000, 4000.0, 1.0
+LOOKAHEAD = 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def voices(examples_dir):
+    """Two parts of one recording, ``[2, samples]`` at 48 kHz, with nothing above the cutoff."""
+    samples, rate = read_audio(examples_dir / "speech_en_48k.flac")
+    assert rate == RATE
+    two = np.stack([samples[0, 24000:72000], samples[0, 60000:108000]])
+    spectrum = np.fft.rfft(two.astype(float))
+    spectrum[:, np.fft.rfftfreq(two.shape[1], 1 / RATE) >= CUTOFF_HZ] = 0
+    return np.fft.irfft(spectrum, two.shape[1]).astype(np.float32)
+
+
+def run(stream, parts):
+    return np.concatenate([*(stream.push(part) for part in parts), stream.flush()], axis=1)
+
+
+def enhance(model, signal, rate=RATE):
+    return run(EnhanceStream(model, rate, RATE, len(signal), CUTOFF_HZ, GAIN), [signal])
+
+
+def top(signal):
+    spectrum = np.fft.rfft(signal * np.hanning(signal.shape[-1]))
+    return spectrum[..., np.fft.rfftfreq(signal.shape[-1], 1 / RATE) >= CUTOFF_HZ]
+
+
+def power_db(signal):
+    return 10 * np.log10(np.sum(np.abs(top(signal)) ** 2))
+
+
+def width_db(signal):
+    return power_db(signal[0] - signal[1]) - power_db(signal[0] + signal[1])
+
+
+# On whole recordings ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [8000, RATE])
+def test_channels_that_are_the_same_stay_so_to_the_bit(model, voices, rate):
+    mono = voices[:1, :: RATE // rate]
+    out = enhance(model, np.repeat(mono, 2, axis=0), rate)
+    np.testing.assert_array_equal(out[0], out[1])
+    np.testing.assert_allclose(out[:1], enhance(model, mono, rate), atol=1e-5)
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+@pytest.mark.parametrize("rate", [8000, RATE])
+def test_a_channel_that_is_empty_stays_empty_while_the_other_sounds(model, voices, rate, empty):
+    signal = voices[:, :: RATE // rate].copy()
+    signal[empty] = 0
+    out = enhance(model, signal, rate)
+    assert not out[empty].any()
+    alone = enhance(model, signal[[1 - empty]], rate)
+    np.testing.assert_allclose(out[[1 - empty]], alone, atol=1e-5)
+
+
+def test_nothing_leaks_into_a_channel_that_falls_silent(model, voices):
+    # At first both hold one voice, a little apart: the width is measured, and remembered.
+    signal = np.stack([voices[0], voices[0] + 0.2 * voices[1]])
+    signal[1, 24000:] = 0
+    out = enhance(model, signal)
+    assert power_db(out[0, 26000:]) > 0  # the other goes on
+    assert np.abs(out[1, 24000 + model.info.window_samples :]).max() < 1e-9
+
+
+def test_voices_in_channels_of_their_own_are_not_mixed(model, voices):
+    out = enhance(model, voices)
+    for channel in range(2):
+        alone = enhance(model, voices[[channel]])[0]
+        assert power_db(out[channel] - alone) < power_db(alone) - 20
+
+
+@pytest.mark.parametrize("side", [0.03, 0.2])
+def test_the_top_is_no_wider_than_the_recording(model, voices, side):
+    difference = side * voices[1]
+    signal = np.stack([voices[0] + difference, voices[0] - difference])
+    spectrum = np.abs(np.fft.rfft(np.stack([signal[0] - signal[1], signal[0] + signal[1]]))) ** 2
+    frequencies = np.fft.rfftfreq(signal.shape[1], 1 / RATE)
+    shown = spectrum[:, (frequencies > 0.8 * CUTOFF_HZ) & (frequencies < 0.95 * CUTOFF_HZ)].sum(1)
+    below_db = 10 * np.log10(shown[0] / shown[1])
+    each = signal + np.concatenate([run(residual(model), [part]) for part in signal[:, None]])
+    assert width_db(each) > below_db + 3  # what the network does by itself
+    # The width changes from syllable to syllable, and with it what has the most energy.
+    assert width_db(enhance(model, signal)) < below_db + 2
+
+
+def residual(model):
+    return FrameResidual(model, 1, CUTOFF_HZ, GAIN)
+
+
+def test_any_chunking_gives_the_same_samples(model, voices, rng):
+    signal = np.stack([voices[0], 0.5 * voices[0] + 0.2 * voices[1]])
+    cuts = np.sort(rng.integers(0, signal.shape[1], 40))
+    stream = EnhanceStream(model, RATE, RATE, 2, CUTOFF_HZ, GAIN)
+    parts = run(stream, np.split(signal, cuts, axis=1))
+    np.testing.assert_allclose(parts, enhance(model, signal), atol=1e-5)
+
+
+def test_stereo_is_as_late_as_mono_and_runs_the_network_once_a_channel(model, voices, monkeypatch):
+    ran = []
+    run_network = model.run
+
+    def spy(spectrum, *rest):
+        ran.append(spectrum.shape[:2])
+        return run_network(spectrum, *rest)
+
+    monkeypatch.setattr(model, "run", spy)
+    given = [
+        sum(stream.push(signal[:, k : k + 480]).shape[1] for k in range(0, 24000, 480))
+        for signal, stream in (
+            (voices[:1], model.residual_stream(1, CUTOFF_HZ, GAIN)),
+            (voices, model.residual_stream(2, CUTOFF_HZ, GAIN)),
+        )
+    ]
+    assert given[0] == given[1]
+    frames = [sum(count for channels, count in ran if channels == wanted) for wanted in (1, 2)]
+    assert frames[0] == frames[1]
+
+
+def test_silence_stays_silence(model):
+    assert not enhance(model, np.zeros((2, 9000), np.float32)).any()
+
+
+# Frame by frame --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frames(model, rng):
+    """``frames(below, above)``: 400 frames of an even mid whose side is so many times as strong."""
+
+    def make(below, above):
+        shape = (2, 400, model.info.bins)
+        noise = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+        hz = np.arange(model.info.bins) * RATE / model.info.window_samples
+        noise[1] *= np.where(hz < CUTOFF_HZ, below, above)
+        return np.stack([noise[0] + noise[1], noise[0] - noise[1]]).astype(np.complex64)
+
+    return make
+
+
+def narrowed(model, spectra, observed_top=0.0, parts=1):
+    """The output above the cutoff of a network that predicts ``spectra``, late as it is."""
+    seen = spectra.copy()
+    first = int(np.ceil(CUTOFF_HZ * model.info.window_samples / RATE))
+    seen[:, :, first:] *= observed_top
+    late = np.pad(seen, ((0, 0), (LOOKAHEAD, 0), (0, 0)))[:, : seen.shape[1]]
+    wanted = np.pad(spectra, ((0, 0), (LOOKAHEAD, 0), (0, 0)))[:, : seen.shape[1]]
+    added = wanted - late
+    width = StereoWidth(model.info, CUTOFF_HZ)
+    for part in np.array_split(np.arange(seen.shape[1]), parts):
+        piece = added[:, part].copy()
+        width.narrow(seen[:, part], piece)
+        added[:, part] = piece
+    return (late + added)[:, 100:, first:], wanted[:, 100:, first:], added[:, :, :first]
+
+
+def ratio(spectra):
+    left, right = spectra
+    return np.linalg.norm(left - right) / np.linalg.norm(left + right)
+
+
+@pytest.mark.parametrize("below", [0.05, 0.4, 1.5])
+def test_a_side_that_is_too_strong_is_brought_to_the_ratio_below_the_cutoff(model, frames, below):
+    out, predicted, under = narrowed(model, frames(below, 3 * below))
+    assert ratio(predicted) == pytest.approx(3 * below, rel=0.02)
+    assert ratio(out) == pytest.approx(below, rel=0.05)
+    np.testing.assert_allclose(out[0] + out[1], predicted[0] + predicted[1], atol=1e-5)
+    assert not under.any()
+
+
+def test_a_side_that_is_softer_is_left_as_it_is(model, frames):
+    out, predicted, _ = narrowed(model, frames(0.5, 0.2))
+    np.testing.assert_allclose(out, predicted, atol=1e-5)
+
+
+def test_what_the_recording_holds_above_the_cutoff_is_still_taken_away(model, frames):
+    # Mirror images, say: the residual takes them away, and must do so whatever the width.
+    spectra = frames(0.1, 0.6)
+    clean, _, _ = narrowed(model, spectra)
+    dirty, _, _ = narrowed(model, spectra, observed_top=5.0)
+    np.testing.assert_allclose(dirty, clean, atol=1e-4)
+
+
+def test_the_past_alone_decides_whatever_the_blocks(model, frames):
+    spectra = frames(0.1, 0.6)
+    whole, _, _ = narrowed(model, spectra)
+    parts, _, _ = narrowed(model, spectra, parts=57)
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
