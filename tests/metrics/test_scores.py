@@ -19,6 +19,7 @@ from overtone.metrics import (
     mean_scores,
     settings_lines,
     si_sdr_db,
+    side_mid_db,
     snr_db,
 )
 
@@ -41,6 +42,7 @@ def test_every_score_is_what_its_own_function_returns(pair):
             "lsd_0_4khz": bands[0, 4000],
             "lsd_4_8khz": bands[4000, 8000],
             "lsd_8_12khz": bands[8000, 11025],
+            "side_mid_db": side_mid_db(*pair, 22050, 5500),
             "lineage_snr_db": lineage_snr_db(*pair),
             "lineage_lsd": lineage_lsd(*pair),
         }

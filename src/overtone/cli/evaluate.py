@@ -254,8 +254,8 @@ def tabulate(scored: Sequence[Scored], *, cutoff_hz: float | None, rate: int | N
         )
     if any(value != value for file in scored for value in file.scores.values()):
         settings.append(
-            "n/a: silent reference, estimate equal to it (no error to measure), or too little "
-            "sound for a listener model; left out of the mean"
+            "n/a: silent reference, estimate equal to it (no error to measure), no stereo side, or "
+            "too little sound for a listener model; left out of the mean"
         )
     rows: list[dict[str, Cell]] = [{"file": file.name, **file.scores} for file in scored]
     summary: dict[str, Cell] | None = (

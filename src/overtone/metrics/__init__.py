@@ -2,9 +2,10 @@
 
 Every function takes ``reference`` and ``estimate`` of one shape, ``[samples]`` or
 ``[channels, samples]``, floats in [-1, 1] or signed integers (read at full scale). Several
-channels give the mean over the channels. Sums are as_float64 and taken block by block, so a long
-file costs little more memory than its samples. Empty arrays, arrays of different shapes and NaN
-or infinite samples raise :class:`~overtone.errors.InvalidInputError`.
+channels give the mean over the channels (:func:`side_mid_db` is about both together). Sums are in
+float64 and taken block by block, so a long file costs little more memory than its samples.
+Empty arrays, arrays of different shapes and NaN or infinite samples raise
+:class:`~overtone.errors.InvalidInputError`.
 
 ``nan`` means that the figure does not exist: the reference is silent, or the estimate equals it
 (a ratio to no error), or, for the models of a listener, there is too little sound. Nothing returns
@@ -23,6 +24,7 @@ from overtone.metrics.scores import (
     settings_lines,
 )
 from overtone.metrics.spectral import lineage_lsd, lsd, lsd_by_band, lsd_hf, lsd_lf
+from overtone.metrics.stereo import side_mid_db
 
 __all__ = [
     "METRICS",
@@ -40,6 +42,7 @@ __all__ = [
     "require_perceptual",
     "settings_lines",
     "si_sdr_db",
+    "side_mid_db",
     "snr_db",
     "stoi",
     "visqol_mos",

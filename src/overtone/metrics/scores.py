@@ -24,6 +24,7 @@ from overtone.metrics.spectral import (
     lineage_lsd,
     lsd_of_bins,
 )
+from overtone.metrics.stereo import LIMIT_DB, is_stereo, side_mid_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,14 @@ METRICS: Mapping[str, Metric] = {
     "lsd_hf": Metric("LSD-HF", "", False, 3, "LSD over the bins at or above the cutoff"),
     "lsd_lf": Metric("LSD-LF", "", False, 3, "LSD over the bins below the cutoff"),
     "lsd_band": Metric("LSD by band", "", False, 3, "LSD over the bins of each 4 kHz"),
+    "side_mid_db": Metric(
+        "side/mid",
+        "dB",
+        False,
+        2,
+        "difference of the two recordings' 10 log10(side energy / mid energy), each kept within "
+        f"{LIMIT_DB:g} dB of 0, over the bins at or above the cutoff; {_STFT}",
+    ),
     "lineage_snr_db": Metric(
         "lineage SNR",
         "dB",
@@ -107,8 +116,9 @@ def evaluate_pair(
 
     The names are those of :data:`METRICS`, with ``lsd_0_4khz``, ``lsd_4_8khz`` and so on for
     ``lsd_band`` (the topmost band ends at Nyquist); :func:`describe` explains each. ``cutoff_hz``
-    adds LSD-HF and LSD-LF, and must lie between 0 Hz and Nyquist. ``perceptual`` adds ViSQOL, PESQ
-    and STOI (extra ``metrics``), and about a second of computing for a second of audio.
+    adds LSD-HF and LSD-LF, and side/mid for two channels; it must lie between 0 Hz and Nyquist.
+    ``perceptual`` adds ViSQOL, PESQ and STOI (extra ``metrics``), and about a second of computing
+    for a second of audio.
     """
     bands = {"lsd": slice(None)}
     if cutoff_hz is not None:
@@ -121,6 +131,8 @@ def evaluate_pair(
 
     scores = {"snr_db": snr_db(reference, estimate), "si_sdr_db": si_sdr_db(reference, estimate)}
     scores |= zip(bands, distances, strict=True)
+    if cutoff_hz is not None and is_stereo(reference):
+        scores["side_mid_db"] = side_mid_db(reference, estimate, sample_rate, cutoff_hz)
     scores["lineage_snr_db"] = lineage_snr_db(reference, estimate)
     scores["lineage_lsd"] = lineage_lsd(reference, estimate)
     if perceptual:

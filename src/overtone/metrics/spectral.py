@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from overtone.errors import InvalidInputError
 from overtone.metrics.signals import Channel, Floats, as_float64, channel_mean, checked_channels
@@ -96,24 +96,32 @@ def _window() -> Floats:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT_SAMPLES) / FFT_SAMPLES)
 
 
-def _power_blocks(y: Channel, x: Channel) -> Iterator[tuple[Floats, Floats]]:
-    """Yield the power spectra ``[frames, bins]`` of one channel of each, in blocks of frames."""
-    if y.size <= FFT_SAMPLES // 2:
-        y, x = (np.pad(channel, (0, FFT_SAMPLES - channel.size)) for channel in (y, x))
-    frames = 1 + y.size // HOP_SAMPLES
+def spectrum_blocks(channel: Channel) -> Iterator[NDArray[np.complex128]]:
+    """Yield the STFT ``[frames, bins]`` of one channel, as :func:`lsd` has it, block by block."""
+    if channel.size <= FFT_SAMPLES // 2:
+        channel = np.pad(channel, (0, FFT_SAMPLES - channel.size))
+    frames = 1 + channel.size // HOP_SAMPLES
     for first in range(0, frames, _BLOCK_FRAMES):
-        count = min(_BLOCK_FRAMES, frames - first)
-        yield _power(y, first, count), _power(x, first, count)
+        yield _spectrum(channel, first, min(_BLOCK_FRAMES, frames - first))
 
 
-def _power(channel: Channel, first_frame: int, frames: int) -> Floats:
+def _spectrum(channel: Channel, first_frame: int, frames: int) -> NDArray[np.complex128]:
     start = first_frame * HOP_SAMPLES - FFT_SAMPLES // 2
     index = np.abs(np.arange(start, start + (frames - 1) * HOP_SAMPLES + FFT_SAMPLES))
     last = channel.size - 1
     index = np.where(index > last, 2 * last - index, index)
     windows = sliding_window_view(as_float64(channel[index]), FFT_SAMPLES)[::HOP_SAMPLES]
-    spectrum = np.fft.rfft(windows * _window())
+    return np.fft.rfft(windows * _window())
+
+
+def power(spectrum: NDArray[np.complex128]) -> Floats:
+    """Return |S|^2."""
     return np.asarray(spectrum.real**2 + spectrum.imag**2)
+
+
+def _power_blocks(y: Channel, x: Channel) -> Iterator[tuple[Floats, Floats]]:
+    """Return the power spectra ``[frames, bins]`` of one channel of each, block by block."""
+    return zip(map(power, spectrum_blocks(y)), map(power, spectrum_blocks(x)), strict=True)
 
 
 def lsd_of_bins(reference: ArrayLike, estimate: ArrayLike, bands: Sequence[slice]) -> list[float]:
