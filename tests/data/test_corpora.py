@@ -1,5 +1,6 @@
 """Corpora split by file, and a store that decodes once and never passes off the wrong samples."""
 
+import hashlib
 import json
 import os
 import re
@@ -107,6 +108,7 @@ def test_a_missing_folder_is_named_with_the_cure(root):
         ({"bandwidth_hz": 0}, "bandwidth_hz"),
         ({"weight": -1}, "weight"),
         ({"wheight": 1}, "wheight"),
+        ({"channels": "left"}, "channels"),
     ],
 )
 def test_impossible_corpora_are_refused(setting, named):
@@ -146,6 +148,52 @@ def test_channels_are_mixed_down(build, root):
     found = store.crop(file, 0, file.length)[::2][50:-50]
     # One channel alone would correlate by 0.7; the resampler takes the top twelfth of the band.
     assert np.corrcoef(found, stereo.mean(axis=1)[50:-50])[0, 1] > 0.95
+
+
+def test_each_channel_can_be_a_recording_of_its_own(build, root):
+    store, said = build(corpus("tape", channels="each"))
+    assert said == []
+    assert [file.name for file in store.files[:3]] == [
+        "tape/00.wav channel 1",
+        "tape/00.wav channel 2",
+        "tape/01.wav channel 1",
+    ]
+    # Both of a recording on one side of the split.
+    assert [file.split for file in store.files] == ["train"] * 4 + ["validation"] * 2
+    stereo, _ = soundfile.read(root / "tape" / "00.wav", dtype="float32")
+    for file, wanted in zip(store.files[:2], stereo.T, strict=True):
+        found = store.crop(file, 0, file.length)
+        assert np.corrcoef(found[::2][50:-50], wanted[50:-50])[0, 1] > 0.95
+        assert 0.9 < np.sqrt(np.mean(found**2)) <= 1.0
+
+
+def test_of_channels_that_are_copies_one_is_kept_and_a_silent_one_is_named(build, root):
+    noise = soundfile.read(root / "tape" / "00.wav", dtype="float32")[0][:, :1]
+    for name, channels in (("00", [noise, noise]), ("01", [noise, 0 * noise])):
+        path = root / "tape" / f"{name}.wav"
+        soundfile.write(path, np.hstack(channels), RATE // 2, subtype="FLOAT")
+    store, said = build(corpus("tape", channels="each"))
+    assert [file.name for file in store.select(0, "train")] == [
+        "tape/00.wav",
+        "tape/01.wav channel 1",
+    ]
+    assert said == [f"left out: {root / 'tape' / '01.wav'} channel 2: silent"]
+
+
+def test_another_choice_of_channels_rebuilds(build, decoded):
+    build()
+    store, _ = build(corpus(), corpus("tape", channels="each"))
+    assert len(decoded) == 30
+    assert len(store.select(1, "train")) == 4
+
+
+def test_stores_of_mixed_channels_stay_good(root):
+    # What training wrote before there was a choice: a rebuild would take it an hour.
+    paths = corpus().split(root, "validation")
+    listing = [(0, "validation", path, "mix") for path in paths]
+    rows = [[0, "validation", "voices/11.wav", paths[0].stat().st_size]]
+    text = json.dumps([corpora.STORE_VERSION, RATE, rows])
+    assert corpora._key(listing, root, RATE) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_crop_past_the_end_is_filled_with_silence(build):

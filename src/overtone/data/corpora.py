@@ -26,6 +26,7 @@ from overtone.audio.resample import resample
 from overtone.errors import AudioFileError, ConfigError
 
 Split = Literal["train", "validation"]
+Channels = Literal["mix", "each"]
 STORE_VERSION = 2
 INDEX, SAMPLES = "index.json", "samples.int16"
 # -140 dBFS: below it there is nothing to learn from.
@@ -39,6 +40,8 @@ class Corpus(BaseModel):
     ``weight``: relative share of the training crops.
     ``exclude``: files are left out whose path inside the corpus, written ``/folder/name``,
     contains any of these.
+    ``channels``: ``mix`` takes the mean of a recording's channels; ``each`` takes every channel
+    for a recording of its own, as they are enhanced, and one that is a copy of another once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,6 +53,7 @@ class Corpus(BaseModel):
     weight: float = Field(default=1.0, gt=0)
     licence: str
     exclude: tuple[str, ...] = ()
+    channels: Channels = "mix"
 
     def files(self, root: Path) -> list[Path]:
         """The corpus's recordings sorted by name.
@@ -89,13 +93,13 @@ class Corpus(BaseModel):
         return files[-held_out:] if split == "validation" else files[:-held_out]
 
 
-Listed = tuple[int, Split, Path]
-"""A recording to decode: the number of its corpus, its split, its path."""
+Listed = tuple[int, Split, Path, Channels]
+"""A recording to decode: the number of its corpus, its split, its path, which channels."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """Where one recording lies in the store, and what scales its int16 back to RMS 1."""
+    """Where a recording, or a channel of it, lies in the store; ``gain`` scales it to RMS 1."""
 
     name: str
     corpus: int
@@ -109,8 +113,8 @@ class SampleStore:
     """All corpora as mono int16 at one rate, memory-mapped.
 
     Build it with :meth:`build`, which does nothing when the folder already holds the same
-    corpora. ``bandwidth_hz`` and ``weight`` are read from the configuration, so changing them
-    does not rebuild.
+    corpora. What a corpus says of ``channels`` decides what becomes of stereo. ``bandwidth_hz``
+    and ``weight`` are read from the configuration, so changing them does not rebuild.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -153,9 +157,10 @@ class SampleStore:
         splits: tuple[Split, Split] = ("train", "validation")
         for number, corpus in enumerate(corpora):
             for split in splits:
-                listing += [(number, split, path) for path in corpus.split(root, split)]
+                paths = corpus.split(root, split)
+                listing += [(number, split, path, corpus.channels) for path in paths]
         key = _key(listing, root, sample_rate)
-        newest = max(path.stat().st_mtime for _, _, path in listing)
+        newest = max(path.stat().st_mtime for _, _, path, _ in listing)
         try:
             index = json.loads((folder / INDEX).read_text())
             if index["key"] == key and index.get("newest", newest) >= newest:
@@ -190,20 +195,24 @@ def _decode(
     files: list[StoredFile] = []
     offset = 0
     with path.open("wb") as out:
-        for number, split, source in listing:
+        for number, split, source, channels in listing:
             try:
-                samples = _load_mono(source, sample_rate)
-                rms = active_rms(samples, sample_rate)
-                if not rms > SILENT_RMS:
-                    raise AudioFileError(f"{source}: silent; remove it from the corpus")
+                tracks = _load(source, sample_rate, channels)
             except AudioFileError as error:
                 log(f"left out: {error}")
                 continue
-            scale = 32000 / float(np.abs(samples).max())
-            out.write(np.round(samples * scale).astype(np.int16).tobytes())
-            name = _name(source, root)
-            files.append(StoredFile(name, number, split, offset, samples.size, 1 / (rms * scale)))
-            offset += samples.size
+            for channel, samples in enumerate(tracks, start=1):
+                which = f" channel {channel}" if len(tracks) > 1 else ""
+                rms = active_rms(samples, sample_rate)
+                if not rms > SILENT_RMS:
+                    cure = "" if which else "; remove it from the corpus"
+                    log(f"left out: {source}{which}: silent{cure}")
+                    continue
+                scale = 32000 / float(np.abs(samples).max())
+                out.write(np.round(samples * scale).astype(np.int16).tobytes())
+                name, gain = _name(source, root) + which, 1 / (rms * scale)
+                files.append(StoredFile(name, number, split, offset, samples.size, gain))
+                offset += samples.size
     if not files:
         raise ConfigError("no recording of any corpus can be used; see what was left out")
     return files
@@ -215,16 +224,24 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _key(listing: list[Listed], root: Path, sample_rate: int) -> str:
-    """Changes whenever the files, their order, their sizes or the rate change."""
+    """Changes whenever the files, their order, their sizes, their channels or the rate change."""
     rows = [
-        (number, split, _name(path, root), path.stat().st_size) for number, split, path in listing
+        # "mix" is not written: stores from before there was a choice stay good.
+        [number, split, _name(path, root), path.stat().st_size]
+        + ([channels] if channels != "mix" else [])
+        for number, split, path, channels in listing
     ]
     return hashlib.sha256(json.dumps([STORE_VERSION, sample_rate, rows]).encode()).hexdigest()
 
 
-def _load_mono(path: Path, sample_rate: int) -> NDArray[np.float32]:
+def _load(path: Path, sample_rate: int, channels: Channels) -> NDArray[np.float32]:
+    """``[tracks, samples]`` at ``sample_rate``."""
     samples, rate = read_audio(path)
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: no samples; remove it from the corpus")
-    mono: NDArray[np.float32] = resample(samples.mean(axis=0, keepdims=True), rate, sample_rate)[0]
-    return mono
+    if channels == "mix":
+        tracks = samples.mean(axis=0, keepdims=True)
+    else:
+        copies = [any(np.array_equal(c, o) for o in samples[:n]) for n, c in enumerate(samples)]
+        tracks = samples[~np.array(copies)]
+    return resample(tracks, rate, sample_rate)
