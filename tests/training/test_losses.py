@@ -18,6 +18,7 @@ from overtone.training.losses import (
     frames,
     log_power,
     overlap_add,
+    power,
     signal_distance,
     spectral_distances,
 )
@@ -43,6 +44,25 @@ def test_overlap_add_gives_back_what_was_framed(noise, window, hop):
     inner = slice(window - hop, rebuilt.shape[1] - (window - hop))
     assert torch.allclose(rebuilt[:, inner], noise[:, inner], atol=1e-6)
     assert rebuilt.shape[1] == (spectrum.shape[1] - 1) * hop + window
+
+
+@pytest.mark.parametrize(("window", "hop"), [(16, 4), (12, 4), (16, 8)])
+def test_gradients_are_those_of_the_formulas(window, hop):
+    """By finite differences; two samples are left over that no frame reaches."""
+    generator = torch.Generator().manual_seed(5)
+    signal = torch.randn(2, window + 3 * hop + 2, generator=generator, dtype=torch.float64)
+    spectrum = frames(signal, window, hop).detach()
+    assert spectrum.shape == (2, 4, window // 2 + 1)
+
+    def check(function, *inputs):
+        return torch.autograd.gradcheck(function, [x.requires_grad_() for x in inputs], atol=1e-6)
+
+    assert check(lambda x: torch.view_as_real(frames(x, window, hop)), signal)
+    assert check(lambda x: power(torch.view_as_complex(x)), torch.view_as_real(spectrum).clone())
+    assert check(
+        lambda x: overlap_add(torch.view_as_complex(x), window, hop),
+        torch.view_as_real(spectrum).clone(),
+    )
 
 
 @pytest.mark.parametrize("window", [512, 1536])
