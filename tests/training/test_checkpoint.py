@@ -9,21 +9,20 @@ import torch
 from overtone.errors import ConfigError
 from overtone.models.extender import SpectralExtender
 from overtone.training.checkpoint import load_model, load_resume, recover, save_checkpoint
+from overtone.training.task import Player
 
 PARTS = ["config.json", "model.safetensors", "progress.json", "resume.safetensors"]
 PROGRESS = {"step": 3, "seconds": 4.5}
 
 
-def make_model(config, seed=0):
+def make_player(config, seed=0):
     torch.manual_seed(seed)
-    model = SpectralExtender(config.model)
-    return model, torch.optim.AdamW(model.parameters(), 1e-2, betas=(0.8, 0.95))
+    return Player.trained(SpectralExtender(config.model), config.optimiser)
 
 
-def step(model, optimiser):
-    optimiser.zero_grad()
-    sum(parameter.square().sum() for parameter in model.parameters()).backward()
-    optimiser.step()
+def step(player):
+    loss = sum(parameter.square().sum() for parameter in player.network.parameters())
+    player.descend(loss, 1e-2)
 
 
 def same(one, other):
@@ -32,15 +31,15 @@ def same(one, other):
 
 @pytest.fixture
 def saved(tmp_path, tiny):
-    """A checkpoint with what it was made of: ``(folder, config, model, optimiser, average)``."""
+    """A checkpoint with what it was made of: ``(folder, config, player, average)``."""
     config = tiny()
-    model, optimiser = make_model(config)
+    player = make_player(config)
     for _ in range(3):
-        step(model, optimiser)
-    average = {name: value + 1 for name, value in model.state_dict().items()}
+        step(player)
+    average = {name: value + 1 for name, value in player.network.state_dict().items()}
     folder = tmp_path / "runs" / "tiny" / "last"
-    save_checkpoint(folder, config, average, model, optimiser, PROGRESS)
-    return folder, config, model, optimiser, average
+    save_checkpoint(folder, config, average, [player], PROGRESS)
+    return folder, config, player, average
 
 
 def test_a_checkpoint_is_these_files_and_nothing_beside(saved):
@@ -50,32 +49,32 @@ def test_a_checkpoint_is_these_files_and_nothing_beside(saved):
 
 
 def test_what_is_resumed_goes_on_as_what_was_saved(saved):
-    folder, config, model, optimiser, average = saved
-    other, other_optimiser = make_model(config, seed=9)
-    found, progress = load_resume(folder, config, other, other_optimiser)
+    folder, config, player, average = saved
+    other = make_player(config, seed=9)
+    found, progress = load_resume(folder, config, [other])
     assert progress == PROGRESS
     assert same(found, average)
     for _ in range(2):
-        step(model, optimiser)
-        step(other, other_optimiser)
-    assert same(other.state_dict(), model.state_dict())
+        step(player)
+        step(other)
+    assert same(other.network.state_dict(), player.network.state_dict())
 
 
 def test_a_run_may_be_resumed_before_its_first_step(tmp_path, tiny):
     config = tiny()
-    model, optimiser = make_model(config)
+    player = make_player(config)
     save_checkpoint(
-        tmp_path / "last", config, model.state_dict(), model, optimiser, PROGRESS | {"step": 0}
+        tmp_path / "last", config, player.network.state_dict(), [player], PROGRESS | {"step": 0}
     )
-    other, other_optimiser = make_model(config, seed=9)
-    load_resume(tmp_path / "last", config, other, other_optimiser)
-    step(model, optimiser)
-    step(other, other_optimiser)
-    assert same(other.state_dict(), model.state_dict())
+    other = make_player(config, seed=9)
+    load_resume(tmp_path / "last", config, [other])
+    step(player)
+    step(other)
+    assert same(other.network.state_dict(), player.network.state_dict())
 
 
 def test_the_averaged_weights_are_what_is_judged(saved):
-    folder, config, _, _, average = saved
+    folder, config, _, average = saved
     model, found, progress = load_model(folder)
     assert (found, progress) == (config, PROGRESS)
     assert same(model.state_dict(), average)
@@ -83,22 +82,22 @@ def test_the_averaged_weights_are_what_is_judged(saved):
 
 
 def test_saving_replaces_the_checkpoint_before(saved):
-    folder, config, model, optimiser, average = saved
-    save_checkpoint(folder, config, average, model, optimiser, PROGRESS | {"step": 4})
+    folder, config, player, average = saved
+    save_checkpoint(folder, config, average, [player], PROGRESS | {"step": 4})
     assert load_model(folder)[2]["step"] == 4
     assert [path.name for path in folder.parent.iterdir()] == ["last"]
 
 
 @pytest.mark.parametrize("call", ["save_file", "json.dumps"])
 def test_a_save_that_fails_keeps_the_checkpoint_before(saved, monkeypatch, call):
-    folder, config, model, optimiser, average = saved
+    folder, config, player, average = saved
 
     def fail(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(f"overtone.training.checkpoint.{call}", fail)
     with pytest.raises(ConfigError, match=r"last: cannot save .*No space left"):
-        save_checkpoint(folder, config, average, model, optimiser, PROGRESS | {"step": 4})
+        save_checkpoint(folder, config, average, [player], PROGRESS | {"step": 4})
     assert load_model(folder)[2]["step"] == 3
     assert [path.name for path in folder.parent.iterdir()] == ["last"]
 
@@ -135,7 +134,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(saved, part, how):
     damage(folder, part, how)
     wanted = "no checkpoint to resume from|damaged"
     with pytest.raises(ConfigError, match=f"last.*({wanted})"):
-        load_resume(folder, config, *make_model(config))
+        load_resume(folder, config, [make_player(config)])
     if part != "resume.safetensors":
         with pytest.raises(ConfigError, match=r"last.*(not a checkpoint|damaged)"):
             load_model(folder)
@@ -146,7 +145,7 @@ def test_a_progress_that_says_nothing_is_damage(saved, text):
     folder, config, *_ = saved
     (folder / "progress.json").write_text(text)
     with pytest.raises(ConfigError, match=r"damaged: progress\.json"):
-        load_resume(folder, config, *make_model(config))
+        load_resume(folder, config, [make_player(config)])
     with pytest.raises(ConfigError, match=r"damaged: progress\.json"):
         load_model(folder)
 
@@ -158,7 +157,7 @@ def test_weights_that_do_not_fit_the_recipe_are_refused(saved, tiny):
     with pytest.raises(ConfigError, match="last: damaged"):
         load_model(folder)
     with pytest.raises(ConfigError, match="last: damaged"):
-        load_resume(folder, wider, *make_model(wider))
+        load_resume(folder, wider, [make_player(wider)])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ def test_a_checkpoint_of_another_model_is_not_resumed(saved, tiny, change, said)
     folder, *_ = saved
     other = tiny(model=change)
     with pytest.raises(ConfigError, match=rf"last: a checkpoint of another model: {said}; "):
-        load_resume(folder, other, *make_model(other))
+        load_resume(folder, other, [make_player(other)])
 
 
 def test_an_unknown_setting_in_a_checkpoint_is_named(saved):

@@ -31,6 +31,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")
     ] = False,
+    warm_start: Annotated[
+        Path | None,
+        typer.Option(
+            "--warm-start",
+            metavar="CHECKPOINT",
+            help="Begin a new run from the weights of another, for example runs/speech/last.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +94,7 @@ def train(
         out or Path("runs") / config.name,
         cache=cache or Path("cache") / config.name,
         resume=resume,
+        warm_start=warm_start,
         compile_model=compile_model,
         log=typer.echo,
     )

@@ -2,8 +2,8 @@
 
 A checkpoint is a folder: ``model.safetensors`` (the averaged weights, what is judged and
 exported), ``config.json``, and for resuming ``resume.safetensors`` (live weights and optimiser
-moments) with ``progress.json``. It is written beside its place, and the one before it is renamed
-out of the way: :func:`recover` mends what a process leaves that is killed just then.
+moments of every player) with ``progress.json``. It is written beside its place, and the one before
+it is renamed out of the way: :func:`recover` mends what a process leaves that is killed just then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,14 +21,14 @@ from torch import Tensor, nn
 from overtone.errors import ConfigError
 from overtone.training.config import Recipe, problems, read_recipe
 from overtone.training.networks import build_network
+from overtone.training.task import Player
 
 
 def save_checkpoint(
     folder: Path,
     recipe: Recipe,
     average: dict[str, Tensor],
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    players: list[Player],
     progress: dict[str, Any],
 ) -> None:
     """Write everything that an exact resume needs, then put it in the place of ``folder``.
@@ -37,7 +36,10 @@ def save_checkpoint(
     Raises:
         ConfigError: it cannot be written; the checkpoint before it stays.
     """
-    _save(folder, recipe, average, progress, _resume_tensors(model, optimiser))
+    tensors: dict[str, Tensor] = {}
+    for player in players:
+        tensors |= _resume_tensors(player)
+    _save(folder, recipe, average, progress, tensors)
 
 
 def save_weights(
@@ -83,57 +85,96 @@ def _beside(folder: Path, suffix: str) -> Path:
     return folder.with_name(folder.name + suffix)
 
 
-def _resume_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
-    names = [name for name, _ in model.named_parameters()]
-    for index, slots in optimiser.state_dict()["state"].items():
+def _resume_tensors(player: Player) -> dict[str, Tensor]:
+    prefix, network = player.prefix, player.network
+    tensors = {f"{prefix}model.{k}": v.contiguous() for k, v in network.state_dict().items()}
+    names = [name for name, _ in network.named_parameters()]
+    for index, slots in player.optimiser.state_dict()["state"].items():
         for slot, value in slots.items():
-            tensors[f"optimiser.{slot}.{names[index]}"] = value.contiguous()
+            tensors[f"{prefix}optimiser.{slot}.{names[index]}"] = value.contiguous()
     return tensors
 
 
 def load_resume(
-    folder: Path, recipe: Recipe, model: nn.Module, optimiser: torch.optim.Optimizer
+    folder: Path, recipe: Recipe, players: list[Player]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Restore ``model`` and ``optimiser`` in place; returns averaged weights and progress.
+    """Restore the players in place; returns averaged weights and progress.
 
     Raises:
-        ConfigError: no checkpoint there, a damaged one, or one of another model.
+        ConfigError: no checkpoint there, a damaged one, or one of another model or adversary.
     """
     try:
         stored = _read_recipe(folder)
-        if (stored.network, stored.model) != (recipe.network, recipe.model):
-            raise ConfigError(
-                f"{folder}: a checkpoint of another model: {_differences(stored, recipe)};"
-                " restore the recipe's [model], or start a new run with another --out"
-            )
+        _require_same_model(folder, stored, recipe, "or start a new run with another --out")
         average = load_file(folder / "model.safetensors")
         resume = load_file(folder / "resume.safetensors")
         progress = _read_progress(folder)
-        model.load_state_dict(average)  # refuses it where names or shapes do not fit
-        model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in resume.items() if k.startswith("model.")}
-        )
+        players[0].network.load_state_dict(average)  # refuses it where names or shapes do not fit
+        _require_same_players(folder, resume, players)
+        for player in players:
+            _restore(player, resume)
     except OSError as error:
         raise ConfigError(
             f"{folder}: no checkpoint to resume from ({error.strerror or error}); leave out"
             " --resume to start a new run"
         ) from error
     except (SafetensorError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{folder}: damaged: {error}; start a new run") from error
+        raise ConfigError(f"{folder}: damaged: {_line(error)}; start a new run") from error
+    return average, progress
+
+
+def _require_same_model(folder: Path, stored: Recipe, wanted: Recipe, otherwise: str) -> None:
+    if (stored.network, stored.model) != (wanted.network, wanted.model):
+        raise ConfigError(
+            f"{folder}: a checkpoint of another model: {_differences(stored, wanted)};"
+            f" restore the recipe's [model], {otherwise}"
+        )
+
+
+def _require_same_players(folder: Path, tensors: dict[str, Tensor], players: list[Player]) -> None:
+    """Those that came with the trained network: it alone is covered by the recipe's [model]."""
+    for player in players[1:]:
+        weights = player.network.state_dict()
+        stored = {name: tensors.get(f"{player.prefix}model.{name}") for name in weights}
+        if any(v is None or v.shape != weights[name].shape for name, v in stored.items()):
+            raise ConfigError(
+                f"{folder}: trained without the recipe's [{player.table}], or with another shape of"
+                f" it; restore [{player.table}], or start a new run with --warm-start {folder}"
+            )
+
+
+def _restore(player: Player, tensors: dict[str, Tensor]) -> None:
+    """Weights and moments of one player, from all that was stored."""
+    start = f"{player.prefix}model."
+    player.network.load_state_dict(
+        {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+    )
     state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, _) in enumerate(model.named_parameters()):
-        slots = {
-            slot: resume[f"optimiser.{slot}.{name}"]
+    for index, (name, _) in enumerate(player.network.named_parameters()):
+        keys = {
+            slot: f"{player.prefix}optimiser.{slot}.{name}"
             for slot in ("step", "exp_avg", "exp_avg_sq")
-            if f"optimiser.{slot}.{name}" in resume
         }
+        slots = {slot: tensors[key] for slot, key in keys.items() if key in tensors}
         if slots:
             state[index] = slots
-    packed = optimiser.state_dict()
+    packed = player.optimiser.state_dict()
     packed["state"] = state
-    optimiser.load_state_dict(packed)
-    return average, progress
+    player.optimiser.load_state_dict(packed)
+
+
+def load_start(folder: Path, recipe: Recipe, model: nn.Module) -> dict[str, Any]:
+    """Put the averaged weights of a checkpoint into a new run's network.
+
+    Returns what tells later where the run began: the checkpoint's recipe, its hash, its step.
+
+    Raises:
+        ConfigError: ``folder`` is not a checkpoint, is damaged, or is one of another model.
+    """
+    start, stored, progress = load_model(folder)
+    _require_same_model(folder, stored, recipe, "or give another --warm-start")
+    model.load_state_dict(start.state_dict())
+    return {"recipe": stored.name, "config_sha256": stored.sha256(), "step": progress["step"]}
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
@@ -153,8 +194,13 @@ def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
             " `overtone train` wrote, for example runs/speech/last"
         ) from error
     except (SafetensorError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{folder}: damaged: {error}") from error
+        raise ConfigError(f"{folder}: damaged: {_line(error)}") from error
     return model.eval(), recipe, progress
+
+
+def _line(error: Exception) -> str:
+    """Torch says what does not fit on several lines."""
+    return " ".join(str(error).split())
 
 
 def _read_recipe(folder: Path) -> Recipe:

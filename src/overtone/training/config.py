@@ -119,6 +119,11 @@ class TrainingConfig(Recipe):
                     f" {bandwidth_hz:g} Hz, which leaves nothing above"
                     f" degrade.min_cutoff_hz {self.degrade.min_cutoff_hz:g} to predict"
                 )
+        if self.adversarial and self.adversarial.start_step >= self.optimiser.steps:
+            raise ValueError(
+                f"adversarial.start_step must be below optimiser.steps {self.optimiser.steps},"
+                f" not {self.adversarial.start_step}"
+            )
         # What overlap-add completes, all but a window at either end, is what the loss sees.
         hop, longest = self.model.hop_samples, max(self.loss.windows)
         if self.loss.band_power:

@@ -3,7 +3,8 @@
 Every few minutes it saves a checkpoint, and on SIGINT or SIGTERM it saves one and stops, so a
 run can be cut anywhere and resumed exactly: examples and dropout are drawn from the seed and the
 step number, and the learning rate follows the step. ``last`` is where a run goes on from, ``best``
-what scored highest in validation.
+what scored highest in validation. What is trained may be several networks that take turns
+(:class:`~overtone.training.task.Task`); the first is the one whose weights are kept.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,9 +23,15 @@ import torch
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
-from overtone.training.checkpoint import load_resume, recover, save_checkpoint, save_weights
+from overtone.training.checkpoint import (
+    load_resume,
+    load_start,
+    recover,
+    save_checkpoint,
+    save_weights,
+)
 from overtone.training.config import OptimiserConfig, Recipe
-from overtone.training.task import Log, Task
+from overtone.training.task import Log, Task, Turn
 from overtone.training.tasks import make_task
 
 # Steps between two lines of the log.
@@ -73,6 +81,7 @@ def train(
     *,
     cache: Path,
     resume: bool = False,
+    warm_start: Path | None = None,
     compile_model: bool = True,
     checkpoint_minutes: float = 4.0,
     log: Log = print,
@@ -85,6 +94,7 @@ def train(
         folder: where checkpoints, ``log.jsonl`` and tensorboard events go.
         cache: where decoded samples are kept between runs.
         resume: go on from ``folder``'s last checkpoint.
+        warm_start: begin from the averaged weights of this checkpoint of another run.
         compile_model: ``torch.compile`` the network.
 
     Raises:
@@ -93,19 +103,20 @@ def train(
             cannot be written, or the loss stops being finite.
     """
     last = folder / "last"
+    if resume and warm_start:
+        raise ConfigError("--warm-start begins a new run; leave it out to --resume one")
     recover(last)
     if last.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --out")
     torch.manual_seed(recipe.seed)
     task = make_task(recipe, data_root, cache=cache, compile_model=compile_model, log=log)
-    o = recipe.optimiser
-    optimiser = torch.optim.AdamW(
-        task.model.parameters(), o.learning_rate, betas=o.betas, weight_decay=o.weight_decay
-    )
-    average = {name: value.clone() for name, value in task.model.state_dict().items()}
+    model = task.players[0].network
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
+    if warm_start:
+        progress["warm_start"] = load_start(warm_start, recipe, model)
+    average = {name: value.clone() for name, value in model.state_dict().items()}
     if resume:
-        average, progress = load_resume(last, recipe, task.model, optimiser)
+        average, progress = load_resume(last, recipe, task.players)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         log_file = (folder / "log.jsonl").open("a")
@@ -114,9 +125,7 @@ def train(
             f"{folder}: cannot write the run there ({error.strerror}); give another --out"
         ) from error
     with stop_requested() as stopping, log_file as lines:
-        _Run(recipe, task, folder, average, optimiser, progress, lines, log).loop(
-            stopping, checkpoint_minutes
-        )
+        _Run(recipe, task, folder, average, progress, lines, log).loop(stopping, checkpoint_minutes)
     return last
 
 
@@ -129,7 +138,6 @@ class _Run:
         task: Task,
         folder: Path,
         average: dict[str, Tensor],
-        optimiser: torch.optim.Optimizer,
         progress: dict[str, Any],
         lines: Any,
         log: Log,
@@ -137,10 +145,11 @@ class _Run:
         from torch.utils.tensorboard import SummaryWriter
 
         self.recipe, self.task, self.folder = recipe, task, folder
-        self.average, self.optimiser = average, optimiser
+        self.average = average
         self.step: int = progress["step"]
         self.seconds: float = progress["seconds"]
         self.best: float = progress.get("best", -math.inf)
+        self.origin = {name: progress[name] for name in ("warm_start",) if name in progress}
         self.lines, self.log = lines, log
         self.board = SummaryWriter(str(folder / "tensorboard"))
 
@@ -148,22 +157,24 @@ class _Run:
         steps = self.task.steps
         begun = time.monotonic() - self.seconds
         saved = validated = self.seconds
-        sums: dict[str, float] = {}
-        count = 0
+        figures: defaultdict[str, list[float]] = defaultdict(list)
+        unreported = 0
         with closing(self.task.examples(self.step)) as examples:
             while self.step < steps and not stopping:
                 # Dropout depends on the step alone, so that a resumed run draws what it would have.
                 torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
-                terms = self.task.losses(next(examples))
-                self._descend(terms["total"])
+                for turn in self.task.turns(next(examples), self.step):
+                    self._descend(turn)
+                    for name, value in turn.figures.items():
+                        figures[name].append(value.item())
+                self._average()
                 self.step += 1
                 self.seconds = time.monotonic() - begun
-                count += 1
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + value.item()
-                if count == REPORT_STEPS or self.step == steps:
-                    self._report({k: v / count for k, v in sums.items()})
-                    sums, count = {}, 0
+                unreported += 1
+                if unreported == REPORT_STEPS or self.step == steps:
+                    self._report({k: sum(v) / len(v) for k, v in figures.items()})
+                    figures.clear()
+                    unreported = 0
                 due = self.task.validation_due(self.step, (self.seconds - validated) / 60)
                 if due and self.step < steps:
                     self._validate()
@@ -177,25 +188,21 @@ class _Run:
         self.board.close()
         self.log(f"stopped at step {self.step} of {steps}; checkpoint in {self.folder / 'last'}")
 
-    def _descend(self, loss: Tensor) -> None:
-        o = self.recipe.optimiser
-        self._require_finite(loss, "loss")
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.task.steps, o)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.task.model.parameters(), o.gradient_clip)
-        self._require_finite(norm, "gradient")
-        self.optimiser.step()
-        average_into(self.average, self.task.model, self.step, o.ema_decay)
-
-    def _require_finite(self, value: Tensor, what: str) -> None:
-        """Before the weights are touched, so that a checkpoint never holds NaN."""
-        if not torch.isfinite(value):
+    def _descend(self, turn: Turn) -> None:
+        player = turn.player
+        rate = learning_rate(self.step, self.task.steps, player.settings)
+        try:
+            player.descend(turn.loss, rate)
+        except FloatingPointError as error:
+            # Before the weights are touched, so that a checkpoint never holds NaN.
             raise ConfigError(
-                f"the {what} is not finite at step {self.step}; lower optimiser.learning_rate and"
-                " resume from the last checkpoint"
-            )
+                f"the {error} is not finite at step {self.step}; lower {player.table}"
+                ".learning_rate and resume from the last checkpoint"
+            ) from error
+
+    def _average(self) -> None:
+        trained = self.task.players[0]
+        average_into(self.average, trained.network, self.step, trained.settings.ema_decay)
 
     def _write(self, record: dict[str, Any]) -> None:
         self.lines.write(json.dumps(record) + "\n")
@@ -214,15 +221,15 @@ class _Run:
 
     def _progress(self) -> dict[str, Any]:
         best = {"best": self.best} if math.isfinite(self.best) else {}
-        return {"step": self.step, "seconds": self.seconds, **best, **self.task.facts}
+        counts = {"step": self.step, "seconds": self.seconds}
+        return {**counts, **best, **self.origin, **self.task.facts}
 
     def _save(self) -> None:
         save_checkpoint(
             self.folder / "last",
             self.recipe,
             self.average,
-            self.task.model,
-            self.optimiser,
+            self.task.players,
             self._progress(),
         )
 

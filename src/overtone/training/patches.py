@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from overtone.metrics import lineage_lsd, lineage_snr_db, lsd
 from overtone.training.config import PatchRecipe
 from overtone.training.losses import patch_losses
 from overtone.training.networks import build_network
-from overtone.training.task import Log, Verdict, has_bfloat16
+from overtone.training.task import Log, Player, Turn, Verdict, has_bfloat16
 
 Samples = NDArray[np.float32]
 Pair = tuple[Samples, Samples]
@@ -37,6 +37,7 @@ class PatchTask:
         self.train = open_archive(data_root / recipe.archives.train, recipe)
         self.validation = open_archive(data_root / recipe.archives.validation, recipe)
         self.model: nn.Module = build_network(recipe)
+        self.players = [Player.trained(self.model, recipe.optimiser)]
         self.run = torch.compile(self.model) if compile_model else self.model
         self.epoch_steps = -(-len(self.train) // recipe.optimiser.batch_size)
         self.steps = recipe.optimiser.epochs * self.epoch_steps
@@ -67,6 +68,11 @@ class PatchTask:
         order = np.random.default_rng((self.recipe.seed, epoch)).permutation(len(self.train))
         size = self.recipe.optimiser.batch_size
         return _patches(self.train, order[place * size : (place + 1) * size].tolist())
+
+    def turns(self, batch: Pair, step: int) -> Iterator[Turn]:  # noqa: ARG002
+        """The network's alone."""
+        terms = self.losses(batch)
+        yield Turn(self.players[0], terms["total"], terms)
 
     def losses(self, batch: Pair) -> dict[str, Tensor]:
         """The terms of :func:`~overtone.training.losses.patch_losses`."""

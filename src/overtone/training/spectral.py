@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch import Tensor
 from overtone.data.corpora import SampleStore
 from overtone.data.crops import Batch, CropSampler
 from overtone.models.extender import Prediction, SpectralExtender
-from overtone.training.config import TrainingConfig
+from overtone.training.adversarial import Adversary, Scene
+from overtone.training.config import OptimiserConfig, TrainingConfig
 from overtone.training.losses import (
     band_power_distance,
     band_weight,
@@ -23,7 +24,7 @@ from overtone.training.losses import (
     signal_distance,
     spectral_distances,
 )
-from overtone.training.task import Log, Verdict, has_bfloat16
+from overtone.training.task import Log, Player, Turn, Verdict, has_bfloat16
 from overtone.training.validate import validate
 
 
@@ -52,6 +53,12 @@ class SpectralTask:
         )
         self.model = SpectralExtender(c)
         self.predict = torch.compile(self.model.predict) if compile_model else self.model.predict
+        self.players = [Player.trained(self.model, o)]
+        self.adversary: Adversary | None = None
+        if recipe.adversarial:
+            bfloat16 = o.bfloat16 and has_bfloat16()
+            self.adversary = Adversary(recipe.adversarial, c.sample_rate, bfloat16=bfloat16)
+            self.players.append(opponent(self.adversary, o))
         self.steps = o.steps
         self.facts: dict[str, Any] = {}
 
@@ -59,9 +66,15 @@ class SpectralTask:
         """Batches from ``step`` on."""
         return batches(self.sampler, step, self.recipe.optimiser.batch_size)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of :func:`losses`."""
-        return losses(self.model, self.predict, batch, self.recipe)
+    def turns(self, batch: Batch, step: int) -> Iterator[Turn]:
+        """The extender's, then that of the discriminators where there are some."""
+        adversary = self.adversary
+        if adversary and step < adversary.config.start_step:
+            adversary = None
+        terms = losses(self.model, self.predict, batch, self.recipe, adversary)
+        yield Turn(self.players[0], terms["total"], terms)
+        if adversary and adversary.due(step):
+            yield Turn(self.players[1], *adversary.learn())
 
     def validation_due(self, step: int, minutes: float) -> bool:  # noqa: ARG002
         """By the clock."""
@@ -81,10 +94,30 @@ class SpectralTask:
         return Verdict(labelled, -sum(distances) / max(1, len(distances)))
 
 
+def opponent(adversary: Adversary, optimiser: OptimiserConfig) -> Player:
+    """The discriminators as a player: the network's optimiser, but for rate and clip."""
+    own = adversary.config
+    settings = optimiser.model_copy(
+        update={
+            "learning_rate": own.learning_rate,
+            "gradient_clip": own.gradient_clip,
+            "weight_decay": 0.0,
+        }
+    )
+    return Player(adversary.network, settings, prefix="discriminators.", table="adversarial")
+
+
 def losses(
-    model: SpectralExtender, predict: Callable[..., Any], batch: Batch, config: TrainingConfig
+    model: SpectralExtender,
+    predict: Callable[..., Any],
+    batch: Batch,
+    config: TrainingConfig,
+    adversary: Adversary | None = None,
 ) -> dict[str, Tensor]:
-    """All loss terms of one batch; ``total`` is what is minimised."""
+    """All loss terms of one batch; ``total`` is what is minimised.
+
+    An ``adversary`` adds its terms, and remembers the batch for its own turn.
+    """
     c, weights = config.model, config.loss
     window, hop, lookahead = c.window_samples, c.hop_samples, c.lookahead_frames
     clean, low = torch.from_numpy(batch.clean), torch.from_numpy(batch.low)
@@ -118,6 +151,14 @@ def losses(
             estimate[:, inner], clean[:, inner], c.sample_rate, cutoff, bandwidth, weights
         )
     total = sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(()))
+    if adversary:
+        level = low.square().mean(1)
+        scene = Scene(clean[:, inner], estimate[:, inner], level, cutoff, bandwidth)
+        opposed = adversary.oppose(scene)
+        own = adversary.config
+        total = total + own.hinge_weight * opposed["adversarial"]
+        total = total + own.features_weight * opposed["features"]
+        terms |= opposed
     return {"total": total, **terms}
 
 
