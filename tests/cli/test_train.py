@@ -89,6 +89,17 @@ def test_folders_can_be_chosen_and_steps_replaced_and_a_run_resumed(train, tmp_p
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_run_can_begin_from_the_weights_of_another(train, tmp_path):
+    train("--out", tmp_path / "first")
+    start = tmp_path / "first" / "last"
+    train("--out", tmp_path / "second", "--warm-start", start)
+    progress = json.loads((tmp_path / "second" / "last" / "progress.json").read_text())
+    assert progress["warm_start"]["step"] == 2
+    with pytest.raises(ConfigError, match=r"first: not a checkpoint"):
+        train("--out", tmp_path / "third", "--warm-start", tmp_path / "first")
+    assert not (tmp_path / "third").exists()
+
+
 def test_the_data_root_must_exist(train, tmp_path):
     with pytest.raises(ConfigError, match=r"no folder .*nowhere; .*--data-root"):
         train(data=tmp_path / "nowhere")
