@@ -132,7 +132,8 @@ def _checkpoint(folder: Path) -> Callable[[int, int], Method]:
         return high
 
     # A run keeps several checkpoints, which one recipe made.
-    name = f"{recipe.name}/{folder.resolve().name}"
+    own = folder.resolve().name
+    name = recipe.name if own == recipe.name else f"{recipe.name}/{own}"
     identity = sha256(folder / "model.safetensors")
     return _network(name, identity, (config.sample_rate, config.scale), run)
 
