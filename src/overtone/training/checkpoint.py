@@ -163,18 +163,18 @@ def _restore(player: Player, tensors: dict[str, Tensor]) -> None:
     player.optimiser.load_state_dict(packed)
 
 
-def load_start(folder: Path, recipe: Recipe, model: nn.Module) -> dict[str, Any]:
-    """Put the averaged weights of a checkpoint into a new run's network.
+def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The averaged weights of a checkpoint, for a new run's network to begin from.
 
-    Returns what tells later where the run began: the checkpoint's recipe, its hash, its step.
+    Also returns what tells later where the run began: the checkpoint's recipe, its hash, its step.
 
     Raises:
         ConfigError: ``folder`` is not a checkpoint, is damaged, or is one of another model.
     """
     start, stored, progress = load_model(folder)
     _require_same_model(folder, stored, recipe, "or give another --warm-start")
-    model.load_state_dict(start.state_dict())
-    return {"recipe": stored.name, "config_sha256": stored.sha256(), "step": progress["step"]}
+    origin = {"recipe": stored.name, "config_sha256": stored.sha256(), "step": progress["step"]}
+    return start.state_dict(), origin
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:

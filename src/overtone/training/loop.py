@@ -108,12 +108,15 @@ def train(
     recover(last)
     if last.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --out")
+    # Before recordings are decoded, which may take minutes.
+    start = load_start(warm_start, recipe) if warm_start else None
     torch.manual_seed(recipe.seed)
     task = make_task(recipe, data_root, cache=cache, compile_model=compile_model, log=log)
     model = task.players[0].network
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
-    if warm_start:
-        progress["warm_start"] = load_start(warm_start, recipe, model)
+    if start:
+        weights, progress["warm_start"] = start
+        model.load_state_dict(weights)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     if resume:
         average, progress = load_resume(last, recipe, task.players)
