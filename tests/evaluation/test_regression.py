@@ -81,11 +81,15 @@ def test_the_guard_notices(name, fault, examples_dir):
 def test_the_guard_notices_wrong_weights(name, examples_dir, tmp_path):
     onnx = pytest.importorskip("onnx")
     proto = onnx.load(model_path(name))
-    # One matrix of many has its outputs in another order.
-    largest = max(proto.graph.initializer, key=lambda tensor: len(tensor.raw_data))
-    values = onnx.numpy_helper.to_array(largest)
-    swapped = onnx.numpy_helper.from_array(np.roll(values, 1, axis=-1), largest.name)
-    largest.CopyFrom(swapped)
+    # The first matrix has its outputs in another order.
+    first = next(
+        tensor
+        for tensor in proto.graph.initializer
+        if len(tensor.dims) > 1 and np.prod(tensor.dims) > 4096
+    )
+    values = onnx.numpy_helper.to_array(first)
+    swapped = onnx.numpy_helper.from_array(np.roll(values, 1, axis=-1), first.name)
+    first.CopyFrom(swapped)
     path = tmp_path / "wrong.onnx"
     onnx.save(proto, path)
     assert departures(regression_scores(path, examples_dir), STORED[name])

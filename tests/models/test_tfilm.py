@@ -149,3 +149,24 @@ def test_paper_widths_are_the_default():
 def test_blocks_that_do_not_fit_the_levels_are_refused():
     with pytest.raises(ValidationError, match=r"multiple of stride .* = 32, not 48"):
         TFiLMConfig(block_samples=48)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_modulation_begins_by_letting_through(bidirectional):
+    torch.manual_seed(0)
+    layer = TFiLM(16, 4, bidirectional=bidirectional)
+    factors = layer.factors(0.05 * torch.randn(2, 64, 16))
+    assert factors.min() > 0.4
+    assert factors.max() <= 1
+
+
+def test_the_deepest_level_is_heard_from_the_start():
+    torch.manual_seed(0)
+    model = TFiLMUNet(TFiLMConfig(filters=(8, 16, 16, 16), dropout=0.0)).eval()
+    low = 0.05 * torch.randn(1, 4096)
+    with torch.no_grad():
+        model.last.weight.normal_(std=0.1)
+        whole = model(low) - low
+        model.up[0].weight.zero_()
+        without = model(low) - low
+    assert (whole - without).std() > 1e-3 * whole.std()

@@ -104,6 +104,7 @@ def test_the_file_says_what_it_is(exported):
         "min_cutoff_hz": 1600.0,
         "max_cutoff_hz": 2000.0,
         "level_rms": 0.06,
+        "has_fidelity": False,
         "parameters": sum(p.numel() for p in build_network(read_recipe(RECIPE)).parameters()),
         "license": "Apache-2.0",
         "training_data": ("speech: CC0 1.0",),

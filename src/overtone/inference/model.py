@@ -176,8 +176,6 @@ def _open_session(path: Path, device: str, threads: int | None) -> Any:
     options.log_severity_level = 4
     # Idle threads that spin would take the core from whoever feeds the network.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Frames of zeros lead to denormal numbers, which are slow.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
         return onnxruntime.InferenceSession(
             str(path), options, providers=[*wanted, "CPUExecutionProvider"]

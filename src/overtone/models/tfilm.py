@@ -36,6 +36,11 @@ class TFiLM(nn.Module):
             batch_first=True,
             bidirectional=bidirectional,
         )
+        # All gates open, so that factors begin near 1. From torch's own start they are near 0, and
+        # the product of nine layers of them leaves the deep levels without signal or gradient.
+        for name, parameter in self.lstm.named_parameters():
+            if name.startswith("bias"):
+                nn.init.ones_(parameter)
 
     def factors(self, x: Tensor) -> Tensor:
         """What each block is multiplied by, ``[batch, blocks, channels]``, within -1 to 1."""
