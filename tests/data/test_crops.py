@@ -231,6 +231,46 @@ def test_a_lossy_codec_touches_the_low_side_alone(sampler):
     assert error.max() < 1
 
 
+def band_change_db(batch, low_part, high_part):
+    """By how much the low side lies over the clean one between two parts of the cutoff told."""
+    clean, low = power(batch.clean), power(batch.low)
+    relative = FREQUENCIES_HZ / batch.cutoff_hz[:, None]
+    inside = (relative > low_part) & (relative < high_part)
+    return 10 * np.log10((low * inside).sum(axis=1) / (clean * inside).sum(axis=1))
+
+
+def test_a_droop_falls_towards_the_edge_and_the_target_stays(sampler):
+    exact = {"cutoff_jitter": 0.0, "noise_share": 0.0}
+    plain = sampler(**exact).batch(0, 60)
+    drooped = sampler(**exact, droop_share=1.0, max_droop_db=12.0).batch(0, 60)
+    assert np.array_equal(plain.clean, drooped.clean)
+    assert np.array_equal(plain.cutoff_hz, drooped.cutoff_hz)
+    whole = fills_its_crop(plain.clean)
+    near, far = (
+        (band_change_db(drooped, *part) - band_change_db(plain, *part))[whole]
+        for part in ((0.85, 0.9), (0.05, 0.1))
+    )
+    # Up to 12 dB at the edge, at least linear in frequency.
+    assert near.max() < 0.1
+    assert near.min() > -11
+    assert np.quantile(near, 0.2) < -5
+    assert (far >= 0.13 * near - 0.1).all()
+
+
+def test_a_lifted_slope_is_as_it_was_up_to_where_the_network_is_told_it_ends(sampler):
+    exact = {"cutoff_jitter": 0.0, "noise_share": 0.0}
+    plain = sampler(**exact).batch(0, 100)
+    lifted = sampler(**exact, lift_share=1.0).batch(0, 100)
+    assert np.array_equal(plain.clean, lifted.clean)
+    told = lifted.cutoff_hz / plain.cutoff_hz
+    assert told.min() > 1 - 1e-6
+    assert told.max() < 2
+    moved = (told > 1.1) & (lifted.cutoff_hz < 14000)  # above, it is told the highest it knows
+    assert 0.1 < moved.mean() < 0.9  # steep filters hardly have a slope
+    assert np.abs(band_change_db(lifted, 0.6, 0.95)[moved]).max() < 0.5
+    assert band_change_db(lifted, 1.05, 1.2)[moved].max() < -0.5
+
+
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory):
     """A corpus of one tone at 3 kHz that is good up to 7 kHz."""
@@ -306,6 +346,8 @@ def test_a_corpus_without_usable_training_files_is_named(store, corpora):
         ({"noise": 1.0}, "noise"),
         ({"bandwidth_jitter": 1.0}, "bandwidth_jitter"),
         ({"max_speed": 0.9}, "max_speed"),
+        ({"droop_share": 2.0}, "droop_share"),
+        ({"max_lift_db": 3.0}, "max_lift_db"),
         ({"min_codec_fall_db": 2.0}, "min_codec_fall_db must be at most max_codec_fall_db"),
     ],
 )

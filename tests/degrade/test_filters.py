@@ -9,6 +9,8 @@ from overtone.degrade.filters import (
     RESAMPLER_PASSBAND,
     LowPass,
     apply,
+    droop,
+    lifted,
     random_low_pass,
 )
 from overtone.errors import InvalidInputError
@@ -49,6 +51,27 @@ def test_ripple_ends_at_the_cutoff(ripple_db):
         low_pass = LowPass(family, CUTOFF_HZ, order=6, ripple_db=ripple_db)
         level = low_pass.magnitude(np.array([CUTOFF_HZ]))
         assert -20 * np.log10(level) == pytest.approx(ripple_db, abs=1e-3)
+
+
+@pytest.mark.parametrize(("depth_db", "power"), [(3.92, 1), (7.84, 2)])
+def test_a_droop_is_about_that_of_held_and_of_interpolated_samples(depth_db, power):
+    """The textbook's sinc, whose argument at the Nyquist frequency is a half."""
+    hz = np.linspace(0, 4000, 50)
+    wanted_db = 20 * power * np.log10(np.sinc(hz / 8000))
+    found_db = 20 * np.log10(droop(hz, 4000, depth_db, 2.1))
+    assert np.abs(found_db - wanted_db).max() < 0.2
+    assert droop(np.array([9000.0]), 4000, depth_db, 2.1) == pytest.approx(10 ** (-depth_db / 20))
+
+
+@pytest.mark.parametrize("reach_db", [6.0, 15.0])
+def test_a_lifted_slope_is_flat_as_far_as_it_reaches_and_then_as_steep(reach_db):
+    low_pass = LowPass("butterworth", CUTOFF_HZ, order=4)
+    edge_hz = low_pass.edge_hz(reach_db)
+    magnitude = low_pass.magnitude(FREQUENCIES_HZ)
+    found = lifted(magnitude, reach_db)
+    under, over = FREQUENCIES_HZ < 0.999 * edge_hz, FREQUENCIES_HZ > 1.001 * edge_hz
+    assert np.allclose(found[under], 1)
+    assert np.allclose(found[over], magnitude[over] * 10 ** (reach_db / 20))
 
 
 def test_a_resampler_passes_its_band_and_stops_at_the_low_nyquist_frequency():

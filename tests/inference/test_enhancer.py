@@ -191,3 +191,14 @@ def test_the_public_door(call):
     assert (out.size, rate) == (24000, 48000)
     assert overtone.load_model("speech").info in overtone.list_models()
     assert set(overtone.__all__) <= set(dir(overtone))
+
+
+@pytest.mark.parametrize("fidelity", [-0.1, 1.5, float("nan")])
+def test_an_impossible_fidelity_is_refused(fidelity):
+    with pytest.raises(InvalidInputError, match="fidelity must be within 0 to 1"):
+        Enhancer(fidelity=fidelity)
+
+
+def test_a_model_of_one_answer_refuses_a_fidelity():
+    with pytest.raises(InvalidInputError, match="'tfilm-speech-x4' gives one answer"):
+        Enhancer("tfilm-speech-x4", fidelity=0.5)

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overtone.cli.options import Device, DeviceOption, ModelOption, parse_cutoff, parse_rate
+from overtone.cli.options import (
+    Device,
+    DeviceOption,
+    FidelityOption,
+    ModelOption,
+    parse_cutoff,
+    parse_rate,
+)
 from overtone.cli.printer import Printer
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 
@@ -90,6 +97,7 @@ def enhance(
             show_default=False,
         ),
     ] = None,
+    fidelity: FidelityOption = None,
     device: DeviceOption = Device.AUTO,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files done at the same time.")
@@ -134,6 +142,7 @@ def enhance(
     settings = Settings(
         model=model,
         device=device.value,
+        fidelity=fidelity,
         output_rate=rate,
         cutoff_hz=cutoff,
         subtype=SUBTYPES[bits] if bits else None,

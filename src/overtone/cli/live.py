@@ -10,6 +10,7 @@ import typer
 from overtone.cli.options import (
     Device,
     DeviceOption,
+    FidelityOption,
     LevelOption,
     ModelOption,
     parse_hertz,
@@ -65,6 +66,7 @@ def live(
         bool, typer.Option("--list-devices", help="Print the audio devices and stop.")
     ] = False,
     model: ModelOption = "auto",
+    fidelity: FidelityOption = None,
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Enhance from the microphone to the loudspeaker, until Ctrl-C.
@@ -92,6 +94,7 @@ def live(
         level_dbfs=level,
         model=model,
         device=device.value,
+        fidelity=fidelity,
     )
     meter = _MeterLine()
     typer.echo(f"live, {1000 * enhancer.latency_s:.0f} ms later; Ctrl-C stops", err=True)

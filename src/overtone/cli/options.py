@@ -50,6 +50,18 @@ ModelOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option("-d", "--device", help="Where to compute.")]
+FidelityOption = Annotated[
+    float | None,
+    typer.Option(
+        "--fidelity",
+        min=0,
+        max=1,
+        metavar="0..1",
+        help="0 sounds most natural, 1 comes closest to the waveform. Default: in between, as "
+        "docs/quality.md measures.",
+        show_default=False,
+    ),
+]
 LevelOption = Annotated[
     float | None,
     typer.Option(

@@ -13,6 +13,7 @@ import typer
 from overtone.cli.options import (
     Device,
     DeviceOption,
+    FidelityOption,
     LevelOption,
     ModelOption,
     parse_hertz,
@@ -105,6 +106,7 @@ def stream(
         ),
     ] = 20,
     model: ModelOption = "auto",
+    fidelity: FidelityOption = None,
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Enhance a stream from standard input to standard output.
@@ -128,6 +130,7 @@ def stream(
         listen_s=listen,
         model=model,
         device=device.value,
+        fidelity=fidelity,
     )
     interrupted = _copy(enhancer, pcm, limit, block_ms, wav=sample_format is Format.WAV)
     if interrupted:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import fft
 
 from overtone.data.corpora import Corpus, SampleStore, Split, StoredFile
-from overtone.degrade.filters import LowPass, random_low_pass
+from overtone.degrade.filters import LowPass, droop, lifted, random_low_pass
 from overtone.degrade.transform import transform_coded
 from overtone.errors import ConfigError
 
@@ -50,6 +50,13 @@ class DegradeConfig(BaseModel):
     max_noise_db: float = -35.0
     # Room noise falls with frequency: by up to this many dB an octave from 200 Hz up.
     max_noise_slope_db: float = Field(default=0.0, ge=0)
+    # Share of examples whose band falls towards its edge, by at most so many dB, as converters and
+    # cheap resamplers leave it. The network has to go on at the level of what was there before.
+    droop_share: float = Field(default=0.0, ge=0, le=1)
+    max_droop_db: float = Field(default=12.0, ge=0)
+    # Share of examples whose slope was lifted as enhancing lifts it, by at most so many dB.
+    lift_share: float = Field(default=0.0, ge=0, le=1)
+    max_lift_db: float = Field(default=15.0, ge=6)
     # The cutoff that the network is told errs by up to this much either way, as a detector does.
     cutoff_jitter: float = Field(default=0.03, ge=0, lt=1)
     # An example is supervised up to a random point in this last part of its corpus's bandwidth:
@@ -210,12 +217,11 @@ class CropSampler:
             rng.uniform(config.min_gain_db, config.max_gain_db, size) / 20
         )
         spectrum *= self._tilt(rng, size) * gain[:, None].astype(np.float32)
-        edges = np.array([f.edge_hz() for f in filters])
+        response, edges = self._responses(rng, bandwidth_hz, filters)
         jitter = rng.uniform(1 - config.cutoff_jitter, 1 + config.cutoff_jitter, size)
         cutoff = np.clip(edges * jitter, config.min_cutoff_hz, config.max_cutoff_hz)
         for item in np.flatnonzero(rng.random(size) < config.noise_share):
             spectrum[item] += np.float32(gain[item]) * self._noise(rng)
-        response = np.stack([f.magnitude(self.frequencies) for f in filters]).astype(np.float32)
         length = self.crop_samples
         low = fft.irfft(spectrum * response, self.padded)[:, :length]
         for item in np.flatnonzero(rng.random(size) < config.codec_share):
@@ -227,6 +233,31 @@ class CropSampler:
             cutoff_hz=cutoff.astype(np.float32),
             bandwidth_hz=bandwidth_hz.astype(np.float32),
         )
+
+    def _responses(
+        self,
+        rng: np.random.Generator,
+        bandwidth_hz: NDArray[np.float64],
+        filters: list[LowPass],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """How each item loses its top, ``[batch, bins]``, and where its band ends for the network.
+
+        That is the -6 dB point of the filter, or where a lifted slope's use ends.
+        """
+        config, size = self.degrade, len(filters)
+        response = np.stack([f.magnitude(self.frequencies) for f in filters])
+        edges = np.array([f.edge_hz() for f in filters])
+        for item in np.flatnonzero(rng.random(size) < config.lift_share):
+            # Gentle filters do not come down by any number of dB within the octave looked at.
+            least = filters[item].magnitude(np.array(1.9 * filters[item].cutoff_hz))
+            reach_db = min(rng.uniform(6, config.max_lift_db), -20 * np.log10(least + 1e-9))
+            edge_hz = filters[item].edge_hz(reach_db)
+            if edge_hz < 0.9 * bandwidth_hz[item]:
+                response[item], edges[item] = lifted(response[item], reach_db), edge_hz
+        for item in np.flatnonzero(rng.random(size) < config.droop_share):
+            depth_db, steepness = rng.uniform(0, config.max_droop_db), rng.uniform(1, 4)
+            response[item] *= droop(self.frequencies, edges[item], depth_db, steepness)
+        return response.astype(np.float32), edges
 
     def _noise(self, rng: np.random.Generator) -> NDArray[np.complex64]:
         """The spectrum of a noise floor, ``[bins]``, its level relative to an RMS of 1."""

@@ -140,6 +140,28 @@ def random_low_pass(rng: np.random.Generator, cutoff_hz: float) -> LowPass:
     )
 
 
+def droop(
+    frequencies_hz: FloatArray, edge_hz: float, depth_db: float, steepness: float
+) -> FloatArray:
+    """Magnitude of a band that falls towards its edge before any filter sets in; 1 at 0 Hz.
+
+    It is ``depth_db`` down at ``edge_hz`` and stays so above; the fall in dB grows with the
+    frequency to the power ``steepness``. A converter that holds its samples comes to 3.9 dB at
+    the Nyquist frequency, and interpolation by straight lines to twice that, both with a
+    steepness of about 2.
+    """
+    ratio = np.minimum(np.asarray(frequencies_hz, dtype=np.float64) / edge_hz, 1)
+    return np.asarray(10 ** (-depth_db / 20 * ratio**steepness))
+
+
+def lifted(magnitude: FloatArray, reach_db: float) -> FloatArray:
+    """What is left of a low-pass's ``magnitude`` after its slope is lifted, as enhancing does it.
+
+    Down to ``reach_db`` the slope is undone; what lies lower is raised by as much.
+    """
+    return magnitude / np.maximum(magnitude, 10 ** (-reach_db / 20))
+
+
 def apply(
     samples: NDArray[np.floating], sample_rate: int, low_pass: LowPass
 ) -> NDArray[np.float32]:

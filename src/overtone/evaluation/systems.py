@@ -49,8 +49,11 @@ class System:
 def find_system(name: str, *, threads: int | None = 1) -> System:
     """A baseline (``spline``, ``soxr``, ``copy-up``), a shipped model, or an ``.onnx`` file.
 
+    A model's name may end in ``@`` and the fidelity it is asked for: ``speech@1``.
+
     Raises:
         ModelError: no baseline or model of that name.
+        InvalidInputError: a fidelity out of range, or of a model that knows none.
     """
     if name in BASELINES:
         return System(
@@ -58,7 +61,8 @@ def find_system(name: str, *, threads: int | None = 1) -> System:
             f"overtone {__version__}",
             lambda low, rate_in, rate_out: upsample(name, low, rate_in, rate_out),
         )
-    enhancer = Enhancer(name, device="cpu", threads=threads)
+    model, suffix, fidelity = _split_fidelity(name)
+    enhancer = Enhancer(model, device="cpu", threads=threads, fidelity=fidelity)
     info = enhancer.model.info
 
     def enhance(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
@@ -76,7 +80,16 @@ def find_system(name: str, *, threads: int | None = 1) -> System:
             and cutoff_hz <= info.max_cutoff_hz * TOLERATED_RATIO
         )
 
-    return System(info.name, sha256(enhancer.model.path), enhance, fits)
+    return System(f"{info.name}{suffix}", sha256(enhancer.model.path), enhance, fits)
+
+
+def _split_fidelity(name: str) -> tuple[str, str, float | None]:
+    """``speech@0.5`` as ``speech``, ``@0.5`` and 0.5; no fidelity where none is said."""
+    model, at, number = name.rpartition("@")
+    try:
+        return model, f"@{number}", float(number) if at else float("")
+    except ValueError:
+        return name, "", None
 
 
 def find_systems(names: Sequence[str], *, threads: int | None = 1) -> list[System]:

@@ -35,6 +35,7 @@ class Settings:
 
     model: str = "auto"
     device: str = "auto"
+    fidelity: float | None = None
     output_rate: int | None = None
     cutoff_hz: float | None = None
     subtype: str | None = None
@@ -94,7 +95,9 @@ def make_default_enhancer(settings: Settings, threads: int | None) -> EnhancesFi
     """Return the ``Enhancer`` that the settings describe."""
     from overtone.inference.enhancer import Enhancer
 
-    return Enhancer(settings.model, device=settings.device, threads=threads)
+    return Enhancer(
+        settings.model, device=settings.device, threads=threads, fidelity=settings.fidelity
+    )
 
 
 def _enhance_one(

@@ -28,6 +28,8 @@ BLOCK_S = 1.0
 # -80 dBFS say nothing about either.
 LISTEN_S = 45.0
 AUDIBLE_RMS = 1e-4
+# Where a model can lean either way: what sounds natural costs waveform, see docs/quality.md.
+DEFAULT_FIDELITY = 0.0
 # A recording that reaches this far has its top: few adults hear more, and many good files (MP3 at
 # 128 kbit/s, Opus) end just above it.
 FULL_BAND_HZ = 19_000.0
@@ -102,10 +104,13 @@ class Enhancer:
         model: ``auto``, a name that :func:`overtone.list_models` gives, or the path of a model.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: of the network; None takes all cores.
+        fidelity: 0 is the most natural sound; 1 is the least error of the waveform, a top that
+            shrinks where its phase cannot be told. None is the default between them, and the only
+            answer of a waveform model.
 
     Raises:
         ModelError: there is no such model, or it cannot be used.
-        InvalidInputError: ``device`` or ``threads`` is not a possible value.
+        InvalidInputError: ``device``, ``threads`` or ``fidelity`` is not a possible value.
     """
 
     def __init__(
@@ -114,8 +119,10 @@ class Enhancer:
         *,
         device: str = "auto",
         threads: int | None = None,
+        fidelity: float | None = None,
     ) -> None:
         self.model = load_model(model, device=device, threads=threads)
+        self.fidelity = checked_fidelity(self.model.info, fidelity)
 
     def enhance(
         self,
@@ -288,6 +295,7 @@ class Enhancer:
             plan.extend_from_hz,
             plan.gain,
             slope=plan.cutoff.slope,
+            fidelity=self.fidelity,
         )
 
     def _run(
@@ -307,13 +315,31 @@ def enhance(
     cutoff_hz: float | None = None,
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
+    fidelity: float | None = None,
 ) -> tuple[FloatArray, int]:
-    """Enhance an array with one call; see :meth:`Enhancer.enhance`.
+    """Enhance an array with one call; see :class:`Enhancer` and :meth:`Enhancer.enhance`.
 
     Make an :class:`Enhancer` to do many: it loads the model once.
     """
-    enhancer = Enhancer(model, device=device)
+    enhancer = Enhancer(model, device=device, fidelity=fidelity)
     return enhancer.enhance(samples, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
+
+
+def checked_fidelity(info: ModelInfo, fidelity: float | None) -> float:
+    """The fidelity that a model is asked for, 0 to 1; None is the default.
+
+    Raises InvalidInputError for one out of range, or for a model that knows one answer only.
+    """
+    if fidelity is None:
+        return DEFAULT_FIDELITY if info.has_fidelity else 0.0
+    if not 0 <= fidelity <= 1:
+        raise InvalidInputError(f"fidelity must be within 0 to 1, not {fidelity:g}")
+    if not info.has_fidelity:
+        raise InvalidInputError(
+            f"model {info.name!r} gives one answer and knows no fidelity: leave it out, or use"
+            " another model"
+        )
+    return fidelity
 
 
 def check_rates(sample_rate: int, output_rate: int | None, name: str = "") -> None:

@@ -62,8 +62,8 @@ class StreamEnhancer:
         level_dbfs: RMS of what sounds in the stream, pauses aside; None assumes -26 dB.
         listen_s: hold the first seconds of sound back and find in them what is not given.
         plan: decides all of that instead; see :meth:`Enhancer.plan`.
-        enhancer: a model that is loaded already; else ``model``, ``device`` and ``threads`` are
-            those of :class:`Enhancer`.
+        enhancer: a model that is loaded already; else ``model``, ``device``, ``threads`` and
+            ``fidelity`` are those of :class:`Enhancer`.
 
     Raises:
         InvalidInputError: a value cannot be used, or nothing says where the band ends: the rate is
@@ -85,6 +85,7 @@ class StreamEnhancer:
         model: str | os.PathLike[str] = "auto",
         device: str = "auto",
         threads: int | None = 1,
+        fidelity: float | None = None,
     ) -> None:
         check_rates(sample_rate, output_rate)
         _check_stream(sample_rate, channels, cutoff_hz, level_dbfs, listen_s)
@@ -98,7 +99,9 @@ class StreamEnhancer:
         self._ear = None if plan or not listen_s else _Ear(sample_rate, channels, listen_s)
         if plan is None and self._ear is None:
             self._require_low_rate()
-        self._enhancer = enhancer or Enhancer(model, device=device, threads=threads)
+        self._enhancer = enhancer or Enhancer(
+            model, device=device, threads=threads, fidelity=fidelity
+        )
         self._mono = False  # blocks came as [samples]
         self._over = False
         self._taken = self._given = 0

@@ -61,6 +61,7 @@ class EnhanceStream:
         gain: float,
         *,
         slope: Slope = (),
+        fidelity: float = 0.0,
     ) -> None:
         rate = model.info.sample_rate
         self._rate_in, self._rate_out = rate_in, rate_out
@@ -72,7 +73,9 @@ class EnhanceStream:
         )
         self._stuffing = stuffing(rate_in, rate_out, rate)
         self._up = StreamResampler(self._stuffing * rate_in, rate, channels)
-        self._residual = model.residual_stream(channels, cutoff_hz, gain, slope=slope)
+        self._residual = model.residual_stream(
+            channels, cutoff_hz, gain, slope=slope, fidelity=fidelity
+        )
         self._down = StreamResampler(rate, rate_out, channels)
         self._waiting, self._added = Fifo(channels), Fifo(channels)
         self._channels = channels
