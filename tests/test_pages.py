@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCS, TOOLS = ROOT / "docs", ROOT / "tools"
 COMMANDS = {
+    "cutoff.md": "python tools/measure_cutoff.py ",
     "metrics.md": "python tools/metrics_page.py --into docs/metrics.md",
     "quality.md": "overtone benchmark quality ",
     "robustness.md": "overtone benchmark robustness ",
@@ -58,7 +59,7 @@ def test_a_made_page_names_its_command(name):
     assert "\n- processor: " in text or name == "training.md"  # each run names its own
 
 
-@pytest.mark.parametrize("name", ["metrics.md", "quality.md", "training.md"])
+@pytest.mark.parametrize("name", ["cutoff.md", "metrics.md", "quality.md", "training.md"])
 def test_made_parts_stand_between_marks_and_are_dated(name):
     text = (DOCS / name).read_text(encoding="utf-8")
     marks = MARK.findall(text)
@@ -182,3 +183,31 @@ def test_a_check_without_its_clips_leaves_the_page_alone(tool, tmp_path):
     assert error.startswith("metrics_page: ")
     assert "no audio file there" in error
     assert page.read_bytes() == (DOCS / page.name).read_bytes()
+
+
+# The tables of cutoff.md ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone"], "gone: not KIND=FOLDER"),
+        (["speech=gone"], "speech=gone: not KIND=FOLDER"),
+        (["speech=.", "--whole", "rock"], "--whole rock: no such kind; given: speech"),
+    ],
+)
+def test_kinds_of_recordings_that_cannot_be_measured_are_named(tool, arguments, message):
+    error = tool("measure_cutoff", *arguments, "--into", DOCS / "cutoff.md").error
+    assert error.startswith("measure_cutoff: ")
+    assert message in error
+
+
+def test_a_recording_is_measured_through_every_filter(tool, tmp_path):
+    shutil.copy(ROOT / "examples" / "speech_nl_male_24k.flac", tmp_path)
+    text = tool("measure_cutoff", f"voice={tmp_path}", "--whole", "voice", "--seconds", "2").out
+    assert "### Voice, low-passed" in text
+    rows = {cells[0]: cells for cells in (line.split(" | ") for line in text.splitlines())}
+    # Two filtered versions of one excerpt a cutoff, of the five that fit below 8.6 kHz.
+    assert rows["| soxr HQ"][1:3] == ["5", "100 %"]
+    assert rows["| 4000 Hz"][1] == "12"
+    assert abs(float(rows["| soxr HQ"][3].removesuffix(" %"))) < 5

@@ -69,7 +69,7 @@ def test_a_lifted_slope_is_flat_as_far_as_it_reaches_and_then_as_steep(reach_db)
     edge_hz = low_pass.edge_hz(reach_db)
     magnitude = low_pass.magnitude(FREQUENCIES_HZ)
     found = lifted(magnitude, reach_db)
-    under, over = FREQUENCIES_HZ < 0.999 * edge_hz, FREQUENCIES_HZ > 1.001 * edge_hz
+    under, over = 0.999 * edge_hz > FREQUENCIES_HZ, 1.001 * edge_hz < FREQUENCIES_HZ
     assert np.allclose(found[under], 1)
     assert np.allclose(found[over], magnitude[over] * 10 ** (reach_db / 20))
 
