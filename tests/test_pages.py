@@ -145,6 +145,28 @@ def test_runs_are_kept_and_tabled_with_their_cost_and_verdict(folder, runs):
     assert text.index("#### my_tfilm") < text.index("#### my_extender")
 
 
+def test_ablations_are_told_by_what_differs_from_the_first(folder, runs):
+    ablations = folder / "kept" / "ablations"
+    ablations.mkdir()
+    corpora = [{"name": "a", "weight": 1.0}, {"name": "b", "weight": 1e-9}]
+    for name, blocks in (("base", 8), ("deep", 12)):
+        recipe = {"name": name, "network": "extender", "corpora": corpora}
+        recipe |= {"model": {"blocks": blocks}, "optimiser": {"steps": 40}}
+        path = folder / "extender" / "best" / "config.json"
+        path.write_text(json.dumps(recipe))
+        error = runs("--runs", ablations, "keep", "extender", "--as", name).error
+        assert not error
+        corpora[1]["weight"] = 1.0
+    (ablations / "verdicts.toml").write_text('base = "as it is"\ndeep = "no gain"\n')
+    runs("keep", "tfilm", "--as", "a_run")
+    cells = [line.split(" | ") for line in runs("page").out.splitlines()]
+    cells = [row for row in cells if row[0] in ("| base", "| deep")]
+    assert cells == [
+        ["| base", "-", "3.00", "0.75 / 20.0", "1.00", "0.50", "as it is |"],
+        ["| deep", "corpora a-b, blocks 12", "3.00", "0.75 / 20.0", "1.00", "0.50", "no gain |"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("verdicts", "arguments", "message"),
     [

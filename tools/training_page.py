@@ -33,6 +33,11 @@ END = "<!-- end of what tools/training_page.py made -->"
 COMMAND = "python tools/training_page.py page --into docs/training.md"
 RUNS = Path("docs/runs")
 VERDICTS = "verdicts.toml"
+# A folder of short runs inside that of the runs: each differs in one thing from the first of them.
+ABLATIONS = "ablations"
+UNTOLD = ("name", "description")
+# A corpus with less weight is in a recipe for its validation alone.
+DRAWN = 1e-6
 SHOWN_VALIDATIONS = 8
 
 
@@ -69,7 +74,66 @@ def made_part(folder: Path) -> str:
         if group:
             parts += [f"### {title}\n", summary(group, verdicts)]
             parts += [part for run in group for part in history(run)]
+    if (folder / ABLATIONS).is_dir():
+        parts += ["### Ablations\n", ablations(*read_folder(folder / ABLATIONS))]
     return "\n".join(parts)
+
+
+def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
+    """A row a run: what differs from the first one, what a step cost, how its end was judged."""
+    first = runs[0]
+    rows: list[dict[str, Cell]] = []
+    for run in runs:
+        last = run.validations[-1]
+        found = run.found(last)
+        rows.append(
+            {
+                "run": run.name,
+                "change": differences(first.header.recipe, run.header.recipe) or "-",
+                "pace": run.header.step_core_seconds or run.header.step_seconds,
+                "mean": cell(found.values(), first.figures),
+                **{label: cell([row], ["lsd"]) for label, row in found.items()},
+                "verdict": verdicts.get(run.name, "").strip(),
+            }
+        )
+    labels = list(first.found(first.validations[-1]))
+    columns = [
+        Column("run", "run"),
+        Column("change", "what differs"),
+        Column("pace", "core-s a step"),
+        Column("mean", "means"),
+        *(Column(label, label) for label in labels),
+        Column("verdict", "verdict"),
+    ]
+    settings = [
+        f"means: {_meaning(first.figures)}, over clips and cutoffs; then the LSD at each cutoff",
+        f"{first.name}: {first.records[-1].step} steps, "
+        + "; ".join(
+            f"{part} " + ", ".join(f"{k} {_said(v)}" for k, v in first.header.recipe[part].items())
+            for part in ("model", "optimiser")
+        ),
+    ]
+    text = Table(columns, rows, settings=settings).render("markdown")
+    return text.replace("---:|\n", "---|\n", 1)  # words start at the left
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The settings of ``other`` that ``one`` has not, or has otherwise."""
+    before, after = (dict(_settings(recipe)) for recipe in (one, other))
+    return ", ".join(
+        f"{name} {_said(value)}" for name, value in after.items() if before.get(name) != value
+    )
+
+
+def _settings(recipe: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Every setting of a recipe but what it is called; of its corpora those that are drawn."""
+    for table, values in recipe.items():
+        if isinstance(values, dict):
+            yield from values.items()
+        elif table == "corpora":
+            yield table, [c["name"] for c in values if c["weight"] > DRAWN]
+        elif table not in UNTOLD:
+            yield table, values
 
 
 def summary(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:

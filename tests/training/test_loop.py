@@ -111,6 +111,18 @@ def test_a_run_that_crashed_resumes_from_its_last_save_to_the_same_end(run, tiny
     assert weights_of(cut) == weights_of(whole)
 
 
+def test_the_clocks_go_on_over_a_resume(run, tiny, at_step):
+    config = tiny()
+    at_step(3, lambda: signal.raise_signal(signal.SIGTERM))
+    cut, _ = run(config)
+    before = json.loads((cut / "progress.json").read_text())
+    assert before["core_seconds"] > 0
+    run(config, resume=True)
+    last = records(cut)[-1]
+    for clock in ("seconds", "core_seconds"):
+        assert last[clock] > before[clock] - 0.1, clock  # the log has tenths
+
+
 def test_training_is_repeatable_and_the_seed_matters(run, tiny):
     config = tiny(optimiser={"steps": 2})
     once, again, other = (

@@ -151,6 +151,8 @@ class _Run:
         self.average = average
         self.step: int = progress["step"]
         self.seconds: float = progress["seconds"]
+        # Of this machine's cores, whatever else they do meanwhile.
+        self.core_seconds: float = progress.get("core_seconds", 0.0)
         self.best: float = progress.get("best", -math.inf)
         self.origin = {name: progress[name] for name in ("warm_start",) if name in progress}
         self.lines, self.log = lines, log
@@ -159,6 +161,7 @@ class _Run:
     def loop(self, stopping: list[bool], checkpoint_minutes: float) -> None:
         steps = self.task.steps
         begun = time.monotonic() - self.seconds
+        begun_core = time.process_time() - self.core_seconds
         saved = validated = self.seconds
         figures: defaultdict[str, list[float]] = defaultdict(list)
         unreported = 0
@@ -173,6 +176,7 @@ class _Run:
                 self._average()
                 self.step += 1
                 self.seconds = time.monotonic() - begun
+                self.core_seconds = time.process_time() - begun_core
                 unreported += 1
                 if unreported == REPORT_STEPS or self.step == steps:
                     self._report({k: sum(v) / len(v) for k, v in figures.items()})
@@ -211,10 +215,17 @@ class _Run:
         self.lines.write(json.dumps(record) + "\n")
         self.lines.flush()
 
+    def _clocks(self) -> dict[str, float]:
+        return {
+            "step": self.step,
+            "seconds": round(self.seconds, 1),
+            "core_seconds": round(self.core_seconds, 1),
+        }
+
     def _report(self, terms: dict[str, float]) -> None:
         pace = self.seconds / max(1, self.step)
         left = pace * (self.task.steps - self.step) / 60
-        self._write({"step": self.step, "seconds": round(self.seconds, 1), "loss": terms})
+        self._write({**self._clocks(), "loss": terms})
         for name, value in terms.items():
             self.board.add_scalar(f"loss/{name}", value, self.step)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
@@ -224,7 +235,7 @@ class _Run:
 
     def _progress(self) -> dict[str, Any]:
         best = {"best": self.best} if math.isfinite(self.best) else {}
-        counts = {"step": self.step, "seconds": self.seconds}
+        counts = {"step": self.step, "seconds": self.seconds, "core_seconds": self.core_seconds}
         return {**counts, **best, **self.origin, **self.task.facts}
 
     def _save(self) -> None:
@@ -238,14 +249,7 @@ class _Run:
 
     def _validate(self) -> None:
         verdict = self.task.validate(self.average)
-        self._write(
-            {
-                "step": self.step,
-                "seconds": round(self.seconds, 1),
-                "validation": verdict.rows,
-                "score": verdict.score,
-            }
-        )
+        self._write({**self._clocks(), "validation": verdict.rows, "score": verdict.score})
         for row in verdict.rows:
             figures = {name: value for name, value in row.items() if name != "label"}
             for name, value in figures.items():
