@@ -32,10 +32,13 @@ from overtone.data.crops import CropSampler
 from overtone.errors import ConfigError
 from overtone.models.extender import SpectralExtender
 from overtone.training import spectral
+from overtone.training.adversarial import Adversary, Scene
 from overtone.training.config import TrainingConfig, load_config
 from overtone.training.loop import average_into
+from overtone.training.task import has_bfloat16
 
 LOSSES = ("spectral_distances", "signal_distance", "band_power_distance", "fidelity_distance")
+DISCRIMINATOR = "discriminator"
 SECONDS_A_FILE = 4
 
 
@@ -132,6 +135,7 @@ def measure(config: TrainingConfig, steps: int, *, compiled: bool) -> tuple[Timi
             with timings.part("average"):
                 average_into(average, model, step, o.ema_decay)
             _watch_parts(timings, model, predict, batch, config)
+            _watch_discriminators(timings, batch, config)
             optimiser.zero_grad(set_to_none=True)
     return timings, o.batch_size * crop_samples / c.sample_rate
 
@@ -151,6 +155,33 @@ def _watch_parts(
         spectral.losses(model, timings.watched("network", predict), batch, config)
 
 
+def _watch_discriminators(timings: Timings, batch: Any, config: TrainingConfig) -> None:
+    """Each discriminator by itself: what it costs the network's turn, and its own turn."""
+    if config.adversarial is None:
+        return
+    clean, low = torch.from_numpy(batch.clean), torch.from_numpy(batch.low)
+    ends = torch.from_numpy(batch.cutoff_hz), torch.from_numpy(batch.bandwidth_hz)
+    scene = Scene(clean, low.requires_grad_(), low.detach().square().mean(1), *ends)
+    for window in config.adversarial.windows:
+        alone = config.adversarial.model_copy(update={"windows": (window,)})
+        adversary = Adversary(
+            alone,
+            config.model.sample_rate,
+            bfloat16=config.optimiser.bfloat16 and has_bfloat16(),
+        )
+        turns: dict[str, Callable[[], Tensor]] = {
+            "against": lambda one=adversary: sum(one.oppose(scene).values(), torch.zeros(())),
+            "turn of": lambda one=adversary: one.learn()[0],
+        }
+        for turn, play in turns.items():
+            begun = time.process_time()
+            loss = play()
+            forward = time.process_time() - begun
+            loss.backward()  # type: ignore[no-untyped-call]
+            backward = time.process_time() - begun - forward
+            timings.add(f"{turn} {DISCRIMINATOR} {window}", forward, backward)
+
+
 def table(timings: Timings, audio_seconds: float) -> list[str]:
     """Markdown: core-seconds of a step, and for each second of audio."""
     best = dict(timings.best)
@@ -158,6 +189,7 @@ def table(timings: Timings, audio_seconds: float) -> list[str]:
     inner = ["network", *(name for name in LOSSES if name in best)]
     best["the rest"] = [whole[k] - sum(best[name][k] for name in inner) for k in (0, 1)]
     order = ["examples", *inner, "the rest", "clip", "optimiser", "average"]
+    order += [name for name in best if DISCRIMINATOR in name]
     total = [sum(best[name][k] for name in order) for k in (0, 1)]
     lines = [
         "| part | forward, ms | backward, ms | core-s per s of audio |",

@@ -44,8 +44,30 @@ def measure():
     return run
 
 
-def test_the_parts_add_up_to_the_step(measure, tmp_path):
-    (tmp_path / "tiny.toml").write_text(RECIPE)
+TURNS = ("against", "turn of")
+ADVERSARY = """
+[adversarial]
+windows = [256, 512]
+channels = 4
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "discriminators"),
+    [
+        ("", []),
+        (
+            ADVERSARY,
+            [
+                f"{turn} discriminator {window}"
+                for window in (256, 512)
+                for turn in ("against", "turn of")
+            ],
+        ),
+    ],
+)
+def test_the_parts_add_up_to_the_step(measure, tmp_path, more, discriminators):
+    (tmp_path / "tiny.toml").write_text(RECIPE + more)
     done = measure(tmp_path / "tiny.toml")
     assert done.returncode == 0, done.stderr
     heading, *table = done.stdout.splitlines()
@@ -53,6 +75,7 @@ def test_the_parts_add_up_to_the_step(measure, tmp_path):
     rows = [re.split(r" *\| *", line.strip("| ")) for line in table]
     costs = {row[0]: float(row[-1]) for row in rows[2:]}
     assert list(costs)[:4] == ["examples", "network", "spectral distances", "signal distance"]
+    assert [name for name in costs if "discriminator" in name] == discriminators
     step = costs.pop("step")
     assert sum(costs.values()) == pytest.approx(step, abs=1e-3)
 
