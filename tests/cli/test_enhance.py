@@ -112,20 +112,29 @@ def test_a_recording_gets_an_enhanced_one_beside_it_and_a_line(recordings, overt
 def test_options_reach_the_enhancer(recordings, overtone, copier):
     code, *_ = overtone(
         *("enhance", "a.wav", "-o", "x.wav", "-m", "some", "-r", "44.1k", "--cutoff", "3.4 kHz"),
-        *("-d", "cpu", "--bits", "32f", "-f"),
+        *("-d", "cpu", "--bits", "32f", "-f", "--fidelity", "0.75"),
     )
     assert code == 0
     assert (copier.settings.model, copier.settings.device) == ("some", "cpu")
+    assert copier.settings.fidelity == 0.75
     assert copier.options == [
         {"output_rate": 44100, "cutoff_hz": 3400.0, "subtype": "FLOAT", "overwrite": True}
     ]
     overtone("enhance", "a.wav", "--cutoff", "auto")
+    assert copier.settings.fidelity is None
     assert copier.options[1] == {
         "output_rate": None,
         "cutoff_hz": None,
         "subtype": None,
         "overwrite": False,
     }
+
+
+def test_a_fidelity_out_of_range_is_refused_before_anything_is_read(recordings, overtone):
+    code, out, err = overtone("enhance", "a.wav", "--fidelity", "1.5")
+    assert (code, out) == (2, "")
+    assert "--fidelity" in err
+    assert not (recordings / "a.enhanced.wav").exists()
 
 
 def test_bad_files_are_named_the_rest_is_done_and_the_exit_code_says_so(recordings, overtone):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from overtone.degrade.baselines import BASELINES
-from overtone.errors import ModelError
+from overtone.errors import InvalidInputError, ModelError
 from overtone.evaluation.systems import find_system, find_systems
 from overtone.inference.model import model_path
 
@@ -40,3 +40,18 @@ def test_two_models_of_one_name_keep_apart_and_one_given_twice_is_one(tmp_path):
 def test_an_unknown_name_is_an_error():
     with pytest.raises(ModelError, match="no model 'sinc'"):
         find_system("sinc")
+
+
+def test_a_name_may_say_how_faithful_a_model_is_to_be(make_lowpassed_noise):
+    low = make_lowpassed_noise(3500, 8000, 1.0, channels=1)
+    systems = find_systems(["speech", "speech@0", "speech@1"])
+    assert [one.name for one in systems] == ["speech", "speech@0", "speech@1"]
+    _, natural, faithful = (one.upsample(low, 8000, 16000) for one in systems)
+    # Noise cannot be predicted: at the faithful end next to nothing is added.
+    assert np.linalg.norm(faithful) < np.linalg.norm(natural)
+
+
+@pytest.mark.parametrize("name", ["speech@2", "tfilm-speech-x4@0.5"])
+def test_a_fidelity_that_a_model_does_not_know_is_an_error(name):
+    with pytest.raises(InvalidInputError, match="fidelity"):
+        find_system(name)

@@ -7,6 +7,7 @@ operations on the spectrum of the crop, which is transformed once each way.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -249,8 +250,8 @@ class CropSampler:
         edges = np.array([f.edge_hz() for f in filters])
         for item in np.flatnonzero(rng.random(size) < config.lift_share):
             # Gentle filters do not come down by any number of dB within the octave looked at.
-            least = filters[item].magnitude(np.array(1.9 * filters[item].cutoff_hz))
-            reach_db = min(rng.uniform(6, config.max_lift_db), -20 * np.log10(least + 1e-9))
+            least = float(filters[item].magnitude(np.array(1.9 * filters[item].cutoff_hz)))
+            reach_db = min(rng.uniform(6, config.max_lift_db), -20 * math.log10(least + 1e-9))
             edge_hz = filters[item].edge_hz(reach_db)
             if edge_hz < 0.9 * bandwidth_hz[item]:
                 response[item], edges[item] = lifted(response[item], reach_db), edge_hz
