@@ -233,3 +233,32 @@ def test_a_recording_is_measured_through_every_filter(tool, tmp_path):
     assert rows["| soxr HQ"][1:3] == ["5", "100 %"]
     assert rows["| 4000 Hz"][1] == "12"
     assert abs(float(rows["| soxr HQ"][3].removesuffix(" %"))) < 5
+
+
+# The pictures of quality.md ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A suite of one clip: an example recording, and what is left of it at 8 kHz."""
+    folder = tmp_path / "clips" / "set" / "one"
+    folder.mkdir(parents=True)
+    for name, example in (("reference", "speech_en_48k"), ("low", "speech_en_8k")):
+        shutil.copy(ROOT / "examples" / f"{example}.flac", folder / f"{name}.flac")
+    return tmp_path / "clips"
+
+
+def test_a_clip_is_drawn_under_its_own_name(tool, clips, tmp_path):
+    done = tool("listening_pictures", clips, "set/one", "-o", tmp_path / "pictures")
+    assert not done.error
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["set_one.png"]
+    again = tool("listening_pictures", clips, "set/one", "-o", tmp_path / "pictures")
+    assert "set_one.png" in again.error
+    assert "--force" in again.error
+
+
+def test_a_clip_that_is_not_there_is_named_and_nothing_drawn(tool, clips, tmp_path):
+    names = ["set/one", "set/two"]
+    error = tool("listening_pictures", clips, *names, "-o", tmp_path / "pictures").error
+    assert error.startswith("listening_pictures: set/two: no such clip")
+    assert not (tmp_path / "pictures").exists()
