@@ -161,12 +161,14 @@ def dull(examples_dir):
     return apply(samples, rate, LowPass("resampler", 4000.0))
 
 
-def test_the_runtime_does_to_a_recording_what_validation_does(model, exported, dull):
-    enhancer = Enhancer(exported.exact, device="cpu", threads=1)
+@pytest.mark.parametrize("fidelity", [0.0, 0.4])
+def test_the_runtime_does_to_a_recording_what_validation_does(model, exported, dull, fidelity):
+    enhancer = Enhancer(exported.exact, device="cpu", threads=1, fidelity=fidelity)
     plan = enhancer.plan([dull[None]], 48000, cutoff_hz=3800.0)
     assert plan.extend_from_hz == 3800
     found, rate = enhancer.enhance(dull, 48000, cutoff_hz=3800.0)
-    wanted = extend(model, np.float32(plan.gain) * dull, 3800.0) / np.float32(plan.gain)
+    gain = np.float32(plan.gain)
+    wanted = extend(model, gain * dull, 3800.0, fidelity) / gain
     assert rate == 48000
     assert found.shape == dull.shape
     assert np.abs(found - wanted).max() < 1e-4
