@@ -57,8 +57,7 @@ FidelityOption = Annotated[
         min=0,
         max=1,
         metavar="0..1",
-        help="0 sounds most natural, 1 comes closest to the waveform. Default: in between, as "
-        "docs/quality.md measures.",
+        help="0 sounds most natural, 1 comes closest to the waveform. Default: 0.",
         show_default=False,
     ),
 ]

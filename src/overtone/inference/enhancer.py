@@ -28,9 +28,8 @@ BLOCK_S = 1.0
 # -80 dBFS say nothing about either.
 LISTEN_S = 45.0
 AUDIBLE_RMS = 1e-4
-# Where held-out speech has its lowest LSD; it gains 0.3 dB of SNR on the natural end and costs
-# 0.04 of ViSQOL (docs/quality.md).
-DEFAULT_FIDELITY = 0.1
+# The natural end: there ViSQOL is highest, and held-out LSD as low as anywhere (docs/quality.md).
+DEFAULT_FIDELITY = 0.0
 # A recording that reaches this far has its top: few adults hear more, and many good files (MP3 at
 # 128 kbit/s, Opus) end just above it.
 FULL_BAND_HZ = 19_000.0
@@ -106,8 +105,8 @@ class Enhancer:
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: of the network; None takes all cores.
         fidelity: 0 is the most natural sound; 1 is the least error of the waveform, a top that
-            shrinks where its phase cannot be told. None is the default between them, and the only
-            answer of a waveform model.
+            shrinks where its phase cannot be told. None is the default, 0, and the only answer of
+            a waveform model.
 
     Raises:
         ModelError: there is no such model, or it cannot be used.
