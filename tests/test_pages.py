@@ -17,7 +17,9 @@ COMMANDS = {
     "cutoff.md": "python tools/measure_cutoff.py ",
     "metrics.md": "python tools/metrics_page.py --into docs/metrics.md",
     "quality.md": "overtone benchmark quality ",
+    "quality_music.md": "overtone benchmark quality ",
     "robustness.md": "overtone benchmark robustness ",
+    "robustness_music.md": "overtone benchmark robustness ",
     "speed.md": "overtone benchmark speed ",
     "training.md": "python tools/training_page.py page --into docs/training.md",
 }
@@ -59,7 +61,9 @@ def test_a_made_page_names_its_command(name):
     assert "\n- processor: " in text or name == "training.md"  # each run names its own
 
 
-@pytest.mark.parametrize("name", ["cutoff.md", "metrics.md", "quality.md", "training.md"])
+@pytest.mark.parametrize(
+    "name", ["cutoff.md", "metrics.md", "quality.md", "quality_music.md", "training.md"]
+)
 def test_made_parts_stand_between_marks_and_are_dated(name):
     text = (DOCS / name).read_text(encoding="utf-8")
     marks = MARK.findall(text)
