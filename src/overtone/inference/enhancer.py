@@ -30,9 +30,9 @@ LISTEN_S = 45.0
 AUDIBLE_RMS = 1e-4
 # The natural end: there ViSQOL is highest, and held-out LSD as low as anywhere (docs/quality.md).
 DEFAULT_FIDELITY = 0.0
-# A recording that reaches this far has its top: few adults hear more, and many good files (MP3 at
-# 128 kbit/s, Opus) end just above it.
-FULL_BAND_HZ = 19_000.0
+# A recording that reaches this far has its top: few adults hear more, and most good coded files
+# (Vorbis, Opus, MP3 from 160 kbit/s up) end above it, where nothing is to be gained.
+FULL_BAND_HZ = 18_000.0
 
 
 @dataclass(frozen=True)
