@@ -166,8 +166,8 @@ def test_ablations_are_told_by_what_differs_from_the_first(folder, runs):
     cells = [line.split(" | ") for line in runs("page").out.splitlines()]
     cells = [row for row in cells if row[0] in ("| base", "| deep")]
     assert cells == [
-        ["| base", "-", "3.00", "0.75 / 20.0", "1.00", "0.50", "as it is |"],
-        ["| deep", "corpora a-b, blocks 12", "3.00", "0.75 / 20.0", "1.00", "0.50", "no gain |"],
+        ["| base", "-", "3.00", "0.75 / 20.0", "1.000", "0.500", "as it is |"],
+        ["| deep", "corpora a-b, blocks 12", "3.00", "0.75 / 20.0", "1.000", "0.500", "no gain |"],
     ]
 
 

@@ -92,7 +92,7 @@ def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
                 "change": differences(first.header.recipe, run.header.recipe) or "-",
                 "pace": run.header.step_core_seconds or run.header.step_seconds,
                 "mean": cell(found.values(), first.figures),
-                **{label: cell([row], ["lsd"]) for label, row in found.items()},
+                **{label: row["lsd"] for label, row in found.items()},
                 "verdict": verdicts.get(run.name, "").strip(),
             }
         )
@@ -102,7 +102,7 @@ def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
         Column("change", "what differs"),
         Column("pace", "core-s a step"),
         Column("mean", "means"),
-        *(Column(label, label) for label in labels),
+        *(Column(label, label, 3) for label in labels),
         Column("verdict", "verdict"),
     ]
     settings = [
