@@ -85,11 +85,12 @@ def find_system(name: str, *, threads: int | None = 1) -> System:
 
 def _split_fidelity(name: str) -> tuple[str, str, float | None]:
     """``speech@0.5`` as ``speech``, ``@0.5`` and 0.5; no fidelity where none is said."""
-    model, at, number = name.rpartition("@")
+    model, _, number = name.rpartition("@")
     try:
-        return model, f"@{number}", float(number) if at else float("")
-    except ValueError:
+        fidelity = float(number)
+    except ValueError:  # an @ of a file's own name, or none
         return name, "", None
+    return (model, f"@{number}", fidelity) if model else (name, "", None)
 
 
 def find_systems(names: Sequence[str], *, threads: int | None = 1) -> list[System]:
