@@ -158,7 +158,9 @@ def test_a_page_that_exists_is_kept_unless_asked(benchmark, measured, tmp_path):
 
 def test_without_matplotlib_the_page_has_its_tables(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert write_page([SPEED], tmp_path / "speed.md") == [tmp_path / "speed.md"]
+    command = "overtone benchmark speed -m speech"
+    assert write_page([SPEED], tmp_path / "speed.md", command) == [tmp_path / "speed.md"]
+    assert f"Made by `{command}`" in (tmp_path / "speed.md").read_text()
     assert "speed.svg" not in (tmp_path / "speed.md").read_text(encoding="utf-8")
 
 
@@ -175,7 +177,7 @@ def test_throughput_is_a_ratio_of_times():
 
 def test_a_page_of_no_lengths_has_no_table_of_them():
     speed = ModelSpeed("toy", 1, SPEED.start, SPEED.main, SPEED.block, SPEED.budget_s)
-    assert "with length" not in page([speed])
+    assert "with length" not in page([speed], "overtone benchmark speed")
 
 
 def test_lengths_have_units():

@@ -85,7 +85,9 @@ def lengths_table(costs: Sequence[CommandCost]) -> Table:
     return Table(columns, rows)
 
 
-def write_page(speeds: Sequence[ModelSpeed], path: Path, *, overwrite: bool = False) -> list[Path]:
+def write_page(
+    speeds: Sequence[ModelSpeed], path: Path, command: str, *, overwrite: bool = False
+) -> list[Path]:
     """Write the Markdown page, and its plot beside it if there are lengths and matplotlib.
 
     Returns the files written.
@@ -101,15 +103,15 @@ def write_page(speeds: Sequence[ModelSpeed], path: Path, *, overwrite: bool = Fa
             written.append(plot)
         except MissingExtraError:
             pass  # the table says the same
-    write_text(page(speeds, plot.name if drawn else None), path, overwrite=overwrite)
+    write_text(page(speeds, command, plot.name if drawn else None), path, overwrite=overwrite)
     return written
 
 
-def page(speeds: Sequence[ModelSpeed], plot: str | None = None) -> str:
-    """The Markdown page."""
+def page(speeds: Sequence[ModelSpeed], command: str, plot: str | None = None) -> str:
+    """The Markdown page, which names the ``command`` that made it."""
     parts = [
         "# Speed\n",
-        "Made by `overtone benchmark speed --markdown docs/speed.md`. Core-seconds are CPU time;"
+        f"Made by `{command}`. Core-seconds are CPU time;"
         " they hardly depend on what else the machine does, wall seconds do.\n",
         "## The machine\n",
         "".join(f"- {name}: {value}\n" for name, value in provenance().items()),

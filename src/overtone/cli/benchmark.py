@@ -111,5 +111,9 @@ def speed(
             if jobs > 1:
                 typer.echo(jobs_sentence(one))
     if markdown is not None:
-        for path in write_page(speeds, markdown, overwrite=force):
+        options = [f"-m {name}" for name in models or []]
+        options += [f"--lengths {lengths}"] if lengths else []
+        options += [f"-j {jobs}"] if jobs > 1 else []
+        command = " ".join(["overtone benchmark speed", *options, "--markdown docs/speed.md"])
+        for path in write_page(speeds, markdown, command, overwrite=force):
             typer.echo(f"wrote {path}", err=True)
