@@ -63,9 +63,12 @@ DEPTHS_DB = (12.0, 18.0, 25.0, 35.0, 50.0, 70.0, 95.0)
 LOWEST_CUTOFF_HZ = 700.0
 FULL_BAND_PRIOR = 0.5
 
-REACH_DB, OVER_FLOOR_DB = 15.0, 10.0
+REACH_DB, OVER_FLOOR_DB = 40.0, 10.0
 """A low-pass's slope still holds the recording, softer, where it is at most so far down, and lies
 so far above the floor that it ends on. Beyond, a prediction comes closer."""
+GENTLE_ORDER = 24
+"""The steepest low-pass whose slope is lifted. An error of half a band in where it lies is one of
+3 dB in its level, and of 8 dB at the next order."""
 SLOPE_STEPS = 48
 """Points an octave at which a slope is given."""
 
@@ -342,6 +345,8 @@ class Hypotheses:
         octaves = np.log2(frequencies_hz[:, None] / self.cutoffs_hz[likely])
         down_db = 10 * np.log10(1 + 2 ** np.clip(2 * self.orders[likely] * octaves, -200, 200))
         usable = down_db <= np.minimum(self.depths_db[likely] - OVER_FLOOR_DB, REACH_DB)
+        # Where a steep slope lies is not known well enough to undo it: it is left as it is.
+        down_db = np.where(self.orders[likely] > GENTLE_ORDER, 0.0, down_db)
         lost = np.flatnonzero((usable * weights).sum(axis=1) < 1 - USUAL_QUANTILE)
         count = lost[0] if lost.size else len(frequencies_hz)
         order = np.argsort(down_db[:count], axis=1)
