@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,12 +36,16 @@ def corpus(path="voices", **settings):
 
 @pytest.fixture
 def build(root, tmp_path):
-    """Build the store of both folders; returns it and what was said meanwhile."""
+    """Build the store of both folders; returns it and what was said to be left out."""
 
     def run(*which):
         said = []
         chosen = list(which) or [corpus(), corpus("tape")]
-        return SampleStore.build(tmp_path / "cache", chosen, root, RATE, said.append), said
+        store = SampleStore.build(tmp_path / "cache", chosen, root, RATE, said.append)
+        if said:
+            count = sum(len(each.files(root)) for each in chosen)
+            assert said.pop(0) == f"decoding {count} recordings into {tmp_path / 'cache'}"
+        return store, said
 
     return run
 
@@ -275,9 +280,29 @@ def test_a_build_that_is_cut_leaves_no_index_of_other_samples(build, tmp_path, m
         patch.setattr(corpora, "active_rms", crash)
         with pytest.raises(KeyboardInterrupt):
             build(corpus("tape"))
-    assert names(sorted((tmp_path / "cache").iterdir())) == ["index.json", "samples.int16"]
+    assert names(sorted((tmp_path / "cache").iterdir())) == [
+        "index.json",
+        "lock",
+        "samples.int16",
+    ]
     store, _ = build()
     assert len(store.files) == 15
+
+
+def test_of_builds_that_start_together_one_decodes(build, decoded):
+    with ThreadPoolExecutor(3) as pool:
+        stores = [done.result()[0] for done in [pool.submit(build) for _ in range(3)]]
+    assert len(decoded) == 15
+    assert all(np.array_equal(store.samples, stores[0].samples) for store in stores)
+
+
+def test_a_store_that_is_there_is_read_from_a_folder_that_cannot_be_written(
+    build, tmp_path, monkeypatch
+):
+    build()
+    (tmp_path / "cache" / "lock").unlink()
+    (tmp_path / "cache" / "lock").mkdir()
+    assert len(build()[0].files) == 15
 
 
 def test_damaged_and_silent_files_are_named_and_left_out(build, root):
@@ -298,7 +323,7 @@ def test_corpora_without_anything_usable_are_refused(build, root, tmp_path):
         path.write_bytes(b"not audio")
     with pytest.raises(ConfigError, match="no recording"):
         build(corpus("tape"))
-    assert names((tmp_path / "cache").iterdir()) == []
+    assert names((tmp_path / "cache").iterdir()) == ["lock"]
 
 
 def test_a_corpus_may_lie_outside_the_root(root, tmp_path):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from overtone.data.crops import Batch, CropSampler
 from overtone.degrade.filters import LowPass, apply
@@ -140,6 +141,18 @@ def test_a_stop_request_saves_and_ends_the_run(run, tiny, at_step, number):
     assert load_model(last)[2]["step"] == 2
     assert said[-1] == f"stopped at step 2 of 10000; checkpoint in {last}"
     assert signal.getsignal(number) is before
+
+
+def test_a_folder_that_another_process_trains_in_is_refused(run, tiny, tmp_path):
+    config = tiny(optimiser={"steps": 1})
+    (tmp_path / "run").mkdir()
+    with (
+        FileLock(tmp_path / "run" / "lock"),
+        pytest.raises(ConfigError, match=r"run: another process is training there; .*--out"),
+    ):
+        run(config)
+    last, _ = run(config)
+    assert load_model(last)[2]["step"] == 1
 
 
 def test_a_run_is_not_begun_over_an_existing_one(run, tiny):

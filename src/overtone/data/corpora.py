@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,33 +158,55 @@ class SampleStore:
             for split in splits:
                 paths = corpus.split(root, split)
                 listing += [(number, split, path, corpus.channels) for path in paths]
+        # Training needs it, and nothing else that reads this module.
+        from filelock import FileLock
+
         key = _key(listing, root, sample_rate)
         newest = max(path.stat().st_mtime for _, _, path, _ in listing)
-        try:
-            index = json.loads((folder / INDEX).read_text())
-            if index["key"] == key and index.get("newest", newest) >= newest:
-                return cls(folder)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # nothing there, or damaged
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            files = _decode(listing, root, sample_rate, folder / f"{SAMPLES}.part", log)
-            index = {"key": key, "newest": newest, "files": [asdict(file) for file in files]}
-            # Never an index beside samples of another one; a run that reads the old samples
-            # keeps them.
-            (folder / INDEX).unlink(missing_ok=True)
-            (folder / f"{SAMPLES}.part").replace(folder / SAMPLES)
-            (folder / f"{INDEX}.part").write_text(json.dumps(index))
-            (folder / f"{INDEX}.part").replace(folder / INDEX)
-        except OSError as error:
-            raise ConfigError(
-                f"{folder}: cannot keep the decoded samples there ({error.strerror}); give another"
-                " folder with --cache"
-            ) from error
-        finally:
-            with suppress(OSError):
-                (folder / f"{SAMPLES}.part").unlink()
+        if not _is_current(folder, key, newest):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                # Of runs that start together, one decodes.
+                with FileLock(folder / "lock"):
+                    if not _is_current(folder, key, newest):
+                        log(f"decoding {len(listing)} recordings into {folder}")
+                        _fill(
+                            folder,
+                            {"key": key, "newest": newest},
+                            lambda part: _decode(listing, root, sample_rate, part, log),
+                        )
+            except OSError as error:
+                raise ConfigError(
+                    f"{folder}: cannot keep the decoded samples there ({error.strerror}); give"
+                    " another folder with --cache"
+                ) from error
         return cls(folder)
+
+
+def _is_current(folder: Path, key: str, newest: float) -> bool:
+    """Whether ``folder`` holds an undamaged store of the recordings that ``key`` stands for."""
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        SampleStore(folder)
+        return bool(index["key"] == key and index.get("newest", newest) >= newest)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # nothing there, or damaged
+
+
+def _fill(folder: Path, head: dict[str, Any], decode: Callable[[Path], list[StoredFile]]) -> None:
+    """Replace the store in ``folder`` by what ``decode`` writes, once all of it is there."""
+    samples, index = folder / f"{SAMPLES}.part", folder / f"{INDEX}.part"
+    try:
+        files = decode(samples)
+        index.write_text(json.dumps(head | {"files": [asdict(file) for file in files]}))
+        # Never an index beside samples of another one; a run that reads the old samples keeps
+        # them.
+        (folder / INDEX).unlink(missing_ok=True)
+        samples.replace(folder / SAMPLES)
+        index.replace(folder / INDEX)
+    finally:
+        samples.unlink(missing_ok=True)
+        index.unlink(missing_ok=True)
 
 
 def _decode(

@@ -17,9 +17,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
@@ -120,16 +121,26 @@ def train(
     average = {name: value.clone() for name, value in model.state_dict().items()}
     if resume:
         average, progress = load_resume(last, recipe, task.players)
+    with _claimed(folder) as lines, stop_requested() as stopping:
+        _Run(recipe, task, folder, average, progress, lines, log).loop(stopping, checkpoint_minutes)
+    return last
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[TextIO]:
+    """The log of a run in ``folder``, which is this process's alone until it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        log_file = (folder / "log.jsonl").open("a")
+        with FileLock(folder / "lock", timeout=0), (folder / "log.jsonl").open("a") as lines:
+            yield lines
+    except Timeout as error:
+        raise ConfigError(
+            f"{folder}: another process is training there; wait for it, or give another --out"
+        ) from error
     except OSError as error:
         raise ConfigError(
             f"{folder}: cannot write the run there ({error.strerror}); give another --out"
         ) from error
-    with stop_requested() as stopping, log_file as lines:
-        _Run(recipe, task, folder, average, progress, lines, log).loop(stopping, checkpoint_minutes)
-    return last
 
 
 class _Run:
@@ -142,7 +153,7 @@ class _Run:
         folder: Path,
         average: dict[str, Tensor],
         progress: dict[str, Any],
-        lines: Any,
+        lines: TextIO,
         log: Log,
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
