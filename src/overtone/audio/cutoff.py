@@ -69,6 +69,8 @@ so far above the floor that it ends on. Beyond, a prediction comes closer."""
 GENTLE_ORDER = 24
 """The steepest low-pass whose slope is lifted. An error of half a band in where it lies is one of
 3 dB in its level, and of 8 dB at the next order."""
+LIFT_QUANTILE = 0.25
+"""Of what the likely curves say a slope has to be lifted by: too loud is worse than too soft."""
 SLOPE_STEPS = 48
 """Points an octave at which a slope is given."""
 
@@ -335,8 +337,8 @@ class Hypotheses:
     def slope(self, posterior: Floats, cutoff_hz: float, nyquist_hz: float) -> Slope:
         """What the likely curves agree on from ``cutoff_hz`` up to where too few of them are left.
 
-        The level at each frequency is a low quantile of theirs: a slope that is lifted by it stays
-        rather too soft than too loud.
+        The level at each frequency is a low quantile of theirs, so that a slope that is lifted by
+        it stays rather too soft than too loud.
         """
         likely = np.flatnonzero(posterior > 1e-3 * posterior.max())
         weights = posterior[likely] / posterior[likely].sum()
@@ -351,7 +353,7 @@ class Hypotheses:
         count = lost[0] if lost.size else len(frequencies_hz)
         order = np.argsort(down_db[:count], axis=1)
         share = np.cumsum(weights[order], axis=1)
-        place = (share < USUAL_QUANTILE).sum(axis=1, keepdims=True)
+        place = (share < LIFT_QUANTILE).sum(axis=1, keepdims=True)
         level_db = np.take_along_axis(down_db[:count], np.take_along_axis(order, place, 1), 1)[:, 0]
         return tuple(zip(frequencies_hz[:count].tolist(), level_db.tolist(), strict=True))
 
