@@ -64,7 +64,7 @@ LOWEST_CUTOFF_HZ = 700.0
 FULL_BAND_PRIOR = 0.5
 RESAMPLED_HZ, RESAMPLER_EDGE, RESAMPLER_ODDS = 24000, (0.78, 0.97), 30.0
 """A file of so low a rate was nearly always recorded at a higher one, and a resampler's edge is at
-such a part of its Nyquist frequency: so much more likely than anywhere else."""
+such a part of its Nyquist frequency: so much more likely than lower down."""
 
 REACH_DB, OVER_FLOOR_DB = 40.0, 10.0
 """A low-pass's slope still holds the recording, softer, where it is at most so far down, and lies
@@ -381,8 +381,8 @@ def build_hypotheses(sample_rate: int) -> Hypotheses:
     weighted = curves_db @ precision.astype(np.float32)
     low, high = RESAMPLER_EDGE if sample_rate <= RESAMPLED_HZ else (0.0, 0.0)
     usual = (cutoffs_hz > low * nyquist_hz) & (cutoffs_hz < high * nyquist_hz)
-    odds = np.repeat(np.where(usual, RESAMPLER_ODDS, 1.0), len(master_db)) / len(pieces)
-    prior = np.append((1 - FULL_BAND_PRIOR) * odds, FULL_BAND_PRIOR)
+    odds = np.repeat(np.where(usual, RESAMPLER_ODDS, 1.0), len(master_db))
+    prior = np.append((1 - FULL_BAND_PRIOR) * odds / odds.mean(), FULL_BAND_PRIOR * len(pieces))
     return Hypotheses(
         bands_hz=bands_hz,
         cutoffs_hz=np.append(np.repeat(cutoffs_hz, len(master_db)), nyquist_hz),
