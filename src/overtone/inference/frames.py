@@ -28,7 +28,7 @@ class FrameResidual:
 
     ``gain`` brings the signal to the level that the network expects, and is taken out again.
     Channels are predicted each by itself; of exactly two, which are taken for left and right, the
-    prediction is then made no wider than they are below the cutoff.
+    prediction is then made as wide as they are just below the cutoff.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class FrameResidual:
             lifted, self._cutoff_hz, self._state, self._fidelity
         )
         if self._width is not None:
-            self._width.narrow(lifted, residual)
+            self._width.fit(lifted, residual)
         residual += added
         pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
         pieces = pieces.reshape(channels, count, folds, hop)

@@ -1,12 +1,12 @@
-"""The width of a stereo prediction: no wider above the cutoff than the recording is below it.
+"""The width of a stereo prediction: as wide above the cutoff as the recording is just below it.
 
 The network predicts each channel by itself. That keeps their balance, and an empty channel empty,
 but not what they have in common: the phases of two predictions differ where those of two
-recordings of one voice do not, so the top comes out too wide. Here its side, half the difference
-of left and right, is made softer until its energy relative to the mid is that just below the
-cutoff. It is never made louder: tops are as a rule narrower than what lies below them, and lossy
-codecs see to it. (The levels and the coherence of a band of two channels are what parametric
-stereo transmits, Breebaart et al. 2005; here they are taken from the band that is there.)
+recordings of one voice do not. So energy is moved between the mid and the side of the prediction,
+half the sum and half the difference of left and right, until they share it as the mid and the side
+of the recording do just below the cutoff; together they keep it. (The levels and the coherence of
+a band of two channels are what parametric stereo transmits, Breebaart et al. 2005; here they are
+taken from the band that is there.)
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ Spectrum = NDArray[np.complex64]
 BAND = (0.8, 0.95)
 # Energies are averaged over this time, falling off exponentially: about a note.
 MEMORY_S = 0.3
+# Two voices that have nothing in common seem to, over so short a time: the side's share q of the
+# energy is known to so many times q (1 - q).
+CHANCE = 0.3
 
 
 class StereoWidth:
-    """Narrows the network's residual of two channels, frame by frame, from the past alone.
+    """Fits the network's residual of two channels, frame by frame, from the past alone.
 
-    Channels that are the same stay so, and channels that have nothing in common are left alone:
-    what sounds in one only does not reach the other.
+    Channels that are the same stay so, and channels that have nothing in common are left alone, as
+    far as a short time can tell: what sounds in one only hardly reaches the other.
     """
 
     def __init__(self, info: SpectralInfo, cutoff_hz: float) -> None:
@@ -43,7 +46,7 @@ class StereoWidth:
         # The network's frames come late by its lookahead.
         self._late = np.zeros((2, info.lookahead_frames, info.bins), np.complex64)
 
-    def narrow(self, spectrum: Spectrum, residual: Spectrum) -> None:
+    def fit(self, spectrum: Spectrum, residual: Spectrum) -> None:
         """Change ``residual [2, frames, bins]``, which is to be added, in place.
 
         ``spectrum`` has the frames that the network got for it, of the same shape.
@@ -65,23 +68,29 @@ class StereoWidth:
             ],
             axis=1,
         )
+        gains = self._gains(energies)
         # Nothing leaks into a channel that has just fallen silent.
-        both = (_energy(left) > 0) & (_energy(right) > 0)
-        excess = np.where(both, 1 - self._gains(energies), 0.0)
-        change = (0.5 * excess[:, None] * (left - right)).astype(np.complex64)
-        residual[0, :, self._above] -= change
-        residual[1, :, self._above] += change
+        gains[(_energy(left) == 0) | (_energy(right) == 0)] = 1
+        mid, side = (0.5 * (gains.T - 1)[:, :, None] * [left + right, left - right]).astype(
+            np.complex64
+        )
+        residual[0, :, self._above] += mid + side
+        residual[1, :, self._above] += mid - side
 
     def _gains(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The side's factor in each frame, from ``[frames, 4]``: mid and side below, and above."""
-        gains = np.ones(len(energies))
+        """Factors ``[frames, 2]`` of mid and side, from ``[frames, 4]``: theirs below, and above.
+
+        Where mid or side has nothing to scale, or nothing sounds below, there is nothing to fit.
+        """
+        gains = np.ones((len(energies), 2))
         for frame, now in enumerate(energies):
             self._energies = self._kept * self._energies + (1 - self._kept) * now
-            mid_below, side_below, mid, side = self._energies
-            # Products, so that equal energies give exactly 1.
-            wanted, found = side_below * mid, mid_below * side
-            if wanted < found:
-                gains[frame] = math.sqrt(wanted / found)
+            below, above = self._energies[:2], self._energies[2:]
+            if below.any() and above.all():
+                shown, found = below[1] / below.sum(), above[1] / above.sum()
+                chance = CHANCE * shown * (1 - shown)
+                side = min(max(found, shown - chance), shown + chance)
+                gains[frame] = np.sqrt(np.array([1 - side, side]) * above.sum() / above)
         return gains
 
 
