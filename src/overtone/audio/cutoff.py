@@ -58,7 +58,7 @@ TEMPERATURE = 2.2
 
 # The hypotheses: Butterworth-shaped curves (the high orders stand for Chebyshev, elliptic,
 # resamplers and codecs), each ending on a floor so far down.
-ORDERS = (3, 4, 5, 6, 8, 10, 14, 24, 64)
+ORDERS = (3, 4, 5, 6, 8, 10, 14, 18, 24, 32, 64)
 DEPTHS_DB = (12.0, 18.0, 25.0, 35.0, 50.0, 70.0, 95.0)
 LOWEST_CUTOFF_HZ = 700.0
 FULL_BAND_PRIOR = 0.5
@@ -69,9 +69,9 @@ such a part of its Nyquist frequency: so much more likely than lower down."""
 REACH_DB, OVER_FLOOR_DB = 40.0, 10.0
 """A low-pass's slope still holds the recording, softer, where it is at most so far down, and lies
 so far above the floor that it ends on. Beyond, a prediction comes closer."""
-GENTLE_ORDER = 24
+GENTLE_ORDER = 32
 """The steepest low-pass whose slope is lifted. An error of half a band in where it lies is one of
-3 dB in its level, and of 8 dB at the next order."""
+4 dB in its level, and of 8 dB at the next order."""
 LIFT_QUANTILE = 0.25
 """Of what the likely curves say a slope has to be lifted by: too loud is worse than too soft."""
 SLOPE_STEPS = 48
