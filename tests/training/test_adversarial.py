@@ -282,6 +282,19 @@ def test_a_warm_start_begins_from_the_weights_and_a_new_optimiser(run, tiny, opp
     assert json.loads((second / "progress.json").read_text())["warm_start"]["step"] == 3
 
 
+def test_a_warm_start_may_wait_for_fewer_frames(run, tiny):
+    first = run(tiny(model={"lookahead_frames": 2}, optimiser={"steps": 1}), "first")
+    second = run(
+        tiny(model={"lookahead_frames": 1}, optimiser={"steps": 1, "learning_rate": 1e-12}),
+        "second",
+        warm_start=first,
+    )
+    before, after = (load_model(folder)[0] for folder in (first, second))
+    assert (before.config.lookahead_frames, after.config.lookahead_frames) == (2, 1)
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], value)
+
+
 def test_a_warm_start_that_does_not_fit_is_refused_by_name(run, tiny, tmp_path):
     first = run(tiny(optimiser={"steps": 1}), "first")
     with pytest.raises(ConfigError, match=r"blocks 2 and not 3.*another --warm-start"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,12 @@ def load_resume(
     return average, progress
 
 
-def _require_same_model(folder: Path, stored: Recipe, wanted: Recipe, otherwise: str) -> None:
-    if (stored.network, stored.model) != (wanted.network, wanted.model):
+def _require_same_model(
+    folder: Path, stored: Recipe, wanted: Recipe, otherwise: str, free: Collection[str] = ()
+) -> None:
+    """Refuse another network than the recipe's, but for the keys of its [model] in ``free``."""
+    models = [recipe.model.model_dump(exclude=set(free)) for recipe in (stored, wanted)]
+    if stored.network != wanted.network or models[0] != models[1]:
         raise ConfigError(
             f"{folder}: a checkpoint of another model: {_differences(stored, wanted)};"
             f" restore the recipe's [model], {otherwise}"
@@ -172,7 +177,10 @@ def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         ConfigError: ``folder`` is not a checkpoint, is damaged, or is one of another model.
     """
     start, stored, progress = load_model(folder)
-    _require_same_model(folder, stored, recipe, "or give another --warm-start")
+    # Weights are of the same shape whatever they wait for, and soon learn to wait less.
+    _require_same_model(
+        folder, stored, recipe, "or give another --warm-start", free=("lookahead_frames",)
+    )
     origin = {"recipe": stored.name, "config_sha256": stored.sha256(), "step": progress["step"]}
     return start.state_dict(), origin
 
