@@ -333,7 +333,7 @@ def test_heat_maps_put_numbers_where_they_belong(run):
 
 
 def test_the_page_says_how_it_was_made_and_what_broke(run, tmp_path):
-    text = page(run, {"lsd": tmp_path / "robustness_lsd.svg"})
+    text = page(run, {"lsd": tmp_path / "robustness_lsd.svg"}, "robustness.md")
     for part in ("--seed 7", "- date: 20", "commit", "`a/b.wav` from 1.25 s", "2 of 5 cells"):
         assert part in text
     assert "(robustness_lsd.svg)" in text

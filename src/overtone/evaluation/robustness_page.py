@@ -201,7 +201,7 @@ def write_page(run: Run, path: Path, *, overwrite: bool = False) -> list[Path]:
         except MissingExtraError:
             break  # the tables say the same
         pictures[name] = _picture(path, name)
-    write_text(page(run, pictures), path, overwrite=overwrite)
+    write_text(page(run, pictures, path.name), path, overwrite=overwrite)
     return [path, *pictures.values()]
 
 
@@ -240,19 +240,19 @@ def grids(scores: Sequence[CellScore], name: str) -> list[Grid]:
 # The page ---------------------------------------------------------------------------------------
 
 
-def page(run: Run, pictures: dict[str, Path]) -> str:
-    """The Markdown page; ``pictures`` by score, in the page's own folder."""
+def page(run: Run, pictures: dict[str, Path], file_name: str) -> str:
+    """The Markdown page in ``file_name``; ``pictures`` by score, in the page's own folder."""
     clips = run.choice.clips
-    names = ", ".join(f"`{clip.name}` from {clip.start_s:.2f} s" for clip in clips)
+    excerpts = ", ".join(f"`{clip.name}` from {clip.start_s:.2f} s" for clip in clips)
     parts = [
         "# Robustness\n",
         "Made by `overtone benchmark robustness FOLDER"
         f" --model {run.model} --clips {len(clips)} --seconds {run.seconds:g} --seed {run.seed}"
-        " --markdown docs/robustness.md`, where FOLDER holds full-band recordings. The same clips"
+        f" --markdown docs/{file_name}`, where FOLDER holds full-band recordings. The same clips"
         " lose their top in every common way; each cell compares what the model makes of them"
         " with what it was given.\n",
         "".join(f"- {name}: {value}\n" for name, value in provenance().items()),
-        f"Clips: {names}.\n",
+        f"Clips: {excerpts}.\n",
         f"## Verdict\n\n{verdict(run)}\n",
     ]
     if run.broken:
