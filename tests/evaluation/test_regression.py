@@ -62,8 +62,8 @@ def late(samples, count):
 
 SPOILED = {
     "a sample late": lambda output, low: late(output, 1),
-    "a frame late": lambda output, low: late(output, 384),
-    "the prediction a frame late": lambda output, low: low + late(output - low, 384),
+    "a frame late": lambda output, low: late(output, 512),
+    "the prediction a frame late": lambda output, low: low + late(output - low, 512),
     "the prediction 5 % too loud": lambda output, low: low + 1.05 * (output - low),
     "the prediction upside down": lambda output, low: low - (output - low),
     "no prediction": lambda output, low: low,

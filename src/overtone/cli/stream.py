@@ -111,7 +111,7 @@ def stream(
 ) -> None:
     """Enhance a stream from standard input to standard output.
 
-    The output comes a fixed delay after the input (56 ms at 48 kHz, plus what the resamplers need
+    The output comes a fixed delay after the input (53 ms at 48 kHz, plus what the resamplers need
     at other rates), in the input's format. At the end of input, and at Ctrl-C, the rest is written.
 
     \b

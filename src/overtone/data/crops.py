@@ -57,7 +57,7 @@ class DegradeConfig(BaseModel):
     max_droop_db: float = Field(default=12.0, ge=0)
     # Share of examples whose slope was lifted as enhancing lifts it, by at most so many dB.
     lift_share: float = Field(default=0.0, ge=0, le=1)
-    max_lift_db: float = Field(default=15.0, ge=6)
+    max_lift_db: float = Field(default=40.0, ge=6)
     # The cutoff that the network is told errs by up to this much either way, as a detector does.
     cutoff_jitter: float = Field(default=0.03, ge=0, lt=1)
     # An example is supervised up to a random point in this last part of its corpus's bandwidth:
