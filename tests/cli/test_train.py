@@ -67,12 +67,13 @@ def test_a_run_goes_to_runs_and_its_samples_to_cache(train, tmp_path):
     assert step_of(tmp_path / "runs" / "small") == 2
     assert {path.name for path in (tmp_path / "cache" / "small").iterdir()} == {
         "index.json",
+        "lock",
         "samples.int16",
     }
     lines = result.output.splitlines()
-    assert [line.split()[0] for line in lines] == ["step", "validation", "stopped"]
-    assert lines[0].startswith("step 2/2  ")
-    assert "lsd_hf" in lines[1]
+    assert [line.split()[0] for line in lines] == ["decoding", "step", "validation", "stopped"]
+    assert lines[1].startswith("step 2/2  ")
+    assert "lsd_hf" in lines[2]
 
 
 def test_folders_can_be_chosen_and_steps_replaced_and_a_run_resumed(train, tmp_path):

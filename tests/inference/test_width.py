@@ -10,7 +10,6 @@ from overtone.inference.stream import EnhanceStream
 from overtone.inference.width import StereoWidth
 
 RATE, CUTOFF_HZ, GAIN = 48000, 4000.0, 1.0
-LOOKAHEAD = 3
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +160,8 @@ def fitted(model, spectra, observed_top=0.0, parts=1):
     seen = spectra.copy()
     first = int(np.ceil(CUTOFF_HZ * model.info.window_samples / RATE))
     seen[:, :, first:] *= observed_top
-    late = np.pad(seen, ((0, 0), (LOOKAHEAD, 0), (0, 0)))[:, : seen.shape[1]]
-    wanted = np.pad(spectra, ((0, 0), (LOOKAHEAD, 0), (0, 0)))[:, : seen.shape[1]]
+    late = np.pad(seen, ((0, 0), (model.info.lookahead_frames, 0), (0, 0)))[:, : seen.shape[1]]
+    wanted = np.pad(spectra, ((0, 0), (model.info.lookahead_frames, 0), (0, 0)))[:, : seen.shape[1]]
     added = wanted - late
     width = StereoWidth(model.info, CUTOFF_HZ)
     for part in np.array_split(np.arange(seen.shape[1]), parts):
