@@ -296,9 +296,7 @@ def test_of_builds_that_start_together_one_decodes(build, decoded):
     assert all(np.array_equal(store.samples, stores[0].samples) for store in stores)
 
 
-def test_a_store_that_is_there_is_read_from_a_folder_that_cannot_be_written(
-    build, tmp_path, monkeypatch
-):
+def test_a_store_that_is_there_is_read_from_a_folder_that_cannot_be_written(build, tmp_path):
     build()
     (tmp_path / "cache" / "lock").unlink()
     (tmp_path / "cache" / "lock").mkdir()

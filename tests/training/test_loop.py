@@ -155,6 +155,15 @@ def test_a_folder_that_another_process_trains_in_is_refused(run, tiny, tmp_path)
     assert load_model(last)[2]["step"] == 1
 
 
+def test_what_fails_within_a_run_is_not_laid_on_its_folder(run, tiny, monkeypatch):
+    def fail(*_):
+        raise OSError("a disk that went away")
+
+    monkeypatch.setattr(loop, "average_into", fail)
+    with pytest.raises(OSError, match="went away"):
+        run(tiny(optimiser={"steps": 1}))
+
+
 def test_a_run_is_not_begun_over_an_existing_one(run, tiny):
     config = tiny(optimiser={"steps": 1})
     last, _ = run(config)

@@ -163,12 +163,13 @@ class SampleStore:
 
         key = _key(listing, root, sample_rate)
         newest = max(path.stat().st_mtime for _, _, path, _ in listing)
-        if not _is_current(folder, key, newest):
+        store = _current(folder, key, newest)
+        if store is None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 # Of runs that start together, one decodes.
                 with FileLock(folder / "lock"):
-                    if not _is_current(folder, key, newest):
+                    if _current(folder, key, newest) is None:
                         log(f"decoding {len(listing)} recordings into {folder}")
                         _fill(
                             folder,
@@ -180,17 +181,18 @@ class SampleStore:
                     f"{folder}: cannot keep the decoded samples there ({error.strerror}); give"
                     " another folder with --cache"
                 ) from error
-        return cls(folder)
+        return store or cls(folder)
 
 
-def _is_current(folder: Path, key: str, newest: float) -> bool:
-    """Whether ``folder`` holds an undamaged store of the recordings that ``key`` stands for."""
+def _current(folder: Path, key: str, newest: float) -> SampleStore | None:
+    """The undamaged store in ``folder`` of the recordings that ``key`` stands for, if any."""
     try:
         index = json.loads((folder / INDEX).read_text())
-        SampleStore(folder)
-        return bool(index["key"] == key and index.get("newest", newest) >= newest)
+        if index["key"] == key and index.get("newest", newest) >= newest:
+            return SampleStore(folder)
     except (OSError, ValueError, KeyError, TypeError):
-        return False  # nothing there, or damaged
+        pass  # nothing there, or damaged
+    return None
 
 
 def _fill(folder: Path, head: dict[str, Any], decode: Callable[[Path], list[StoredFile]]) -> None:

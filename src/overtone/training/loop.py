@@ -15,7 +15,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -129,18 +129,21 @@ def train(
 @contextmanager
 def _claimed(folder: Path) -> Iterator[TextIO]:
     """The log of a run in ``folder``, which is this process's alone until it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=0), (folder / "log.jsonl").open("a") as lines:
-            yield lines
-    except Timeout as error:
-        raise ConfigError(
-            f"{folder}: another process is training there; wait for it, or give another --out"
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"{folder}: cannot write the run there ({error.strerror}); give another --out"
-        ) from error
+    with ExitStack() as held:
+        # Around the claim alone: what goes wrong in the run is not the folder's fault.
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / "lock", timeout=0))
+            lines = held.enter_context((folder / "log.jsonl").open("a"))
+        except Timeout as error:
+            raise ConfigError(
+                f"{folder}: another process is training there; wait for it, or give another --out"
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"{folder}: cannot write the run there ({error.strerror}); give another --out"
+            ) from error
+        yield lines
 
 
 class _Run:
