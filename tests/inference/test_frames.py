@@ -1,4 +1,4 @@
-"""A slope is lifted to where it was, as late as the network's frames, and nothing else is."""
+"""A slope is lifted to where it was, and nothing else is; outputs of low rates end in time."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from overtone.audio.files import read_audio
 from overtone.degrade.filters import LowPass, apply
 from overtone.inference import Enhancer
-from overtone.inference.frames import SLOPE_START, SlopeLift
+from overtone.inference.frames import SLOPE_START, Ceiling, SlopeLift
 from overtone.inference.model import load_model
 from overtone.inference.stream import EnhanceStream
 from overtone.metrics import lsd, snr_db
@@ -38,37 +38,50 @@ def frames(model, rng):
 
 def test_a_known_slope_is_undone_as_far_as_it_is_given(model, frames):
     whole, soft, hz = frames
-    lifted, _ = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)(soft)
+    lifted = SlopeLift(model.info, CUTOFF_HZ, SLOPE).lift(soft)
     on_slope = (hz >= CUTOFF_HZ) & (hz <= SLOPE[-1][0])
     np.testing.assert_allclose(lifted[..., on_slope], whole[..., on_slope], rtol=0.02)
     elsewhere = (hz < SLOPE_START * CUTOFF_HZ) | (hz > SLOPE[-1][0])
     assert np.array_equal(lifted[..., elsewhere], soft[..., elsewhere])
 
 
-def test_what_is_added_comes_as_late_as_the_networks_frames(model, frames):
-    _, soft, _ = frames
-    lookahead = model.info.lookahead_frames
-    lifted, added = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)(soft)
-    assert not added[:, :lookahead].any()
-    np.testing.assert_allclose(added[:, lookahead:], (lifted - soft)[:, :-lookahead], atol=1e-6)
-
-
-@pytest.mark.parametrize("cuts", [[1], [4, 5], list(range(1, FRAMES))])
-def test_any_chunking_lifts_the_same(model, frames, cuts):
-    _, soft, _ = frames
-    whole = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)(soft)
-    lift = SlopeLift(model.info, 2, CUTOFF_HZ, SLOPE)
-    pieces = [lift(piece) for piece in np.split(soft, cuts, axis=1)]
-    for found, wanted in zip(zip(*pieces, strict=True), whole, strict=True):
-        assert np.array_equal(np.concatenate(found, axis=1), wanted)
+def test_what_lifting_added_is_added_to_the_residual(model, frames):
+    whole, soft, _ = frames
+    slope = SlopeLift(model.info, CUTOFF_HZ, SLOPE)
+    lifted, residual = slope.lift(soft), whole.copy()
+    slope.add(lifted, residual)
+    np.testing.assert_allclose(residual - whole, lifted - soft, atol=1e-5)
 
 
 @pytest.mark.parametrize("slope", [(), ((CUTOFF_HZ, 0.0),)])
 def test_no_slope_changes_nothing(model, frames, slope):
     _, soft, _ = frames
-    lifted, added = SlopeLift(model.info, 2, CUTOFF_HZ, slope)(soft)
+    lift = SlopeLift(model.info, CUTOFF_HZ, slope)
+    residual = np.zeros_like(soft)
+    lifted = lift.lift(soft)
     assert np.array_equal(lifted, soft)
-    assert not added.any()
+    lift.add(lifted, residual)
+    assert not residual.any()
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_a_ceiling_keeps_the_band_below_and_leaves_nothing_above(model, frames, past):
+    predicted, observed, hz = frames
+    residual = predicted - observed
+    Ceiling(model.info, CUTOFF_HZ, 8000.0, past=past).lower(observed, residual)
+    heard = residual if past else observed + residual
+    assert np.abs(heard[..., hz > 8060]).max() < 1e-3
+    below = hz < 7200
+    kept = (predicted - observed if past else predicted)[..., below]
+    np.testing.assert_allclose(heard[..., below], kept, atol=1e-4)
+
+
+def test_no_converter_rolls_off_what_was_recorded(model, frames):
+    predicted, observed, hz = frames
+    residual = predicted - observed
+    Ceiling(model.info, 7900.0, 8000.0, past=False).lower(observed, residual)
+    below = hz < 7900
+    np.testing.assert_allclose((observed + residual)[..., below], predicted[..., below], atol=1e-5)
 
 
 def test_a_stream_with_a_slope_gives_the_same_samples_in_any_blocks(model, make_noise, rng):

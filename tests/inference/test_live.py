@@ -9,7 +9,15 @@ from overtone.errors import InvalidInputError
 from overtone.inference import Enhancer, StreamEnhancer
 from overtone.inference.live import resampler_delay_s
 
-RATES = [(48000, 48000), (8000, 48000), (16000, 16000), (44100, 44100), (22050, 44100)]
+RATES = [
+    (48000, 48000),
+    (8000, 48000),
+    (16000, 16000),
+    (44100, 44100),
+    (22050, 44100),
+    (32000, 32000),
+    (96000, 16000),
+]
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +107,15 @@ def test_an_impulse_comes_out_after_the_stated_latency(enhancer, rate_in, rate_o
 def test_latency_at_the_models_own_rate_is_the_models(enhancer):
     stream = StreamEnhancer(48000, cutoff_hz=8000, enhancer=enhancer)
     assert stream.latency_samples == enhancer.model.info.latency_samples
+    assert stream.latency_s <= 0.060
+
+
+@pytest.mark.parametrize(
+    ("rate_in", "rate_out"),
+    [(8000, 8000), (8000, 16000), (16000, 16000), (11025, 44100), (44100, 44100)],
+)
+def test_rates_that_need_no_resampler_have_its_latency_alone(enhancer, rate_in, rate_out):
+    stream = StreamEnhancer(rate_in, output_rate=rate_out, cutoff_hz=3000, enhancer=enhancer)
     assert stream.latency_s <= 0.060
 
 

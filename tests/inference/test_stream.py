@@ -7,7 +7,7 @@ import soxr
 from overtone.audio.files import read_audio
 from overtone.audio.resample import resampled_length
 from overtone.inference.model import load_model
-from overtone.inference.stream import EnhanceStream, Fifo
+from overtone.inference.stream import EnhanceStream, Fifo, Route
 
 GAIN = 1.3
 
@@ -113,6 +113,55 @@ def test_the_band_up_to_a_low_rates_nyquist_frequency_is_kept(model):
         np.mean(middle * np.exp(-2j * np.pi * 3700 * np.arange(middle.size) / 48000))
     )
     assert amplitude == pytest.approx(0.3, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("rate_in", "rate_out", "cutoff_hz"),
+    [(8000, 16000, 3700.0), (8000, 24000, 3700.0), (8000, 8000, 2500.0), (16000, 16000, 3700.0)],
+)
+def test_a_lower_output_rate_is_the_top_ones_without_its_top(
+    model, call, rate_in, rate_out, cutoff_hz
+):
+    recording = call.astype(np.float32)
+    if rate_in != 8000:
+        recording = soxr.resample(call[0], 8000, rate_in, quality="VHQ")[None].astype(np.float32)
+    found = run(EnhanceStream(model, rate_in, rate_out, 1, cutoff_hz, GAIN), [recording])
+    full = run(EnhanceStream(model, rate_in, 48000, 1, cutoff_hz, GAIN), [recording])
+    wanted = soxr.resample(full[0], 48000, rate_out, quality="VHQ")[None]
+    assert found.shape == wanted.shape
+    top_hz = 0.89 * rate_out / 2
+    kept = band(wanted, rate_out, 0, top_hz)
+    assert relative_db(band(found, rate_out, 0, top_hz) - kept, kept) < -60
+
+
+def test_mirror_images_do_not_fold_onto_the_edge_of_a_lower_output_rate(model):
+    # Zeros between the samples of a deep tone leave its images on both sides of 8 kHz.
+    time = np.arange(8000) / 4000
+    tone = (0.3 * np.sin(2 * np.pi * 40 * time)).astype(np.float32)[None]
+    out = run(EnhanceStream(model, 4000, 16000, 1, 2000.0, GAIN), [tone])[:, 4000:-4000]
+    assert relative_db(band(out, 16000, 7800, 8001), band(out, 16000, 0, 100)) < -80
+
+
+def test_a_model_that_runs_slower_hears_everything_higher(model, rng):
+    noise = 0.1 * rng.standard_normal((1, 44100)).astype(np.float32)
+    slow = run(EnhanceStream(model, 44100, 44100, 1, 4000.0, GAIN), [noise])
+    own = run(EnhanceStream(model, 48000, 48000, 1, 4000.0 * 48 / 44.1, GAIN), [noise])
+    kept = band(own, 44100, 0, 19500)
+    assert relative_db(band(slow, 44100, 0, 19500) - kept, kept) < -60
+
+
+@pytest.mark.parametrize("rate", [48000, 44100, 24000, 22050, 16000, 12000, 11025, 8000])
+def test_common_output_rates_need_no_resampler(model, rate):
+    for rate_in in (rate // 2, rate) if rate % 2 == 0 else (rate,):
+        route = Route.choose(rate_in, rate, model.info)
+        assert route.model_rate == rate * route.thinning
+        assert route.stuffing * rate_in == route.model_rate
+
+
+@pytest.mark.parametrize(("rate_in", "rate_out"), [(32000, 32000), (96000, 96000), (8000, 32000)])
+def test_other_rates_are_resampled_from_the_models_own(model, rate_in, rate_out):
+    route = Route.choose(rate_in, rate_out, model.info)
+    assert (route.model_rate, route.thinning) == (48000, 0)
 
 
 def test_what_the_input_holds_above_the_cutoff_is_replaced(model, call):

@@ -166,7 +166,7 @@ def fitted(model, spectra, observed_top=0.0, parts=1):
     width = StereoWidth(model.info, CUTOFF_HZ)
     for part in np.array_split(np.arange(seen.shape[1]), parts):
         piece = added[:, part].copy()
-        width.fit(seen[:, part], piece)
+        width.fit(late[:, part], piece)
         added[:, part] = piece
     return (late + added)[:, 100:, first:], wanted[:, 100:, first:], added[:, :, :first]
 

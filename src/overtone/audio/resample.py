@@ -1,4 +1,7 @@
-"""Sample-rate conversion by soxr (VHQ), as a stream, of exactly the length that was promised."""
+"""Sample-rate conversion as a stream, of exactly the length that was promised.
+
+By soxr (VHQ), or by whole numbers without any filter: zeros between samples, every n-th sample.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,18 @@ class StreamResampler:
 
     Output starts aligned with the input. Over a whole stream it is exactly
     :func:`resampled_length` samples long. Equal rates pass samples through untouched.
+
+    ``stuffing`` samples stand for one first, all but one of them zeros: that leaves the band whole
+    up to its very end, and mirrors it above. If that makes the rates equal, nothing is filtered.
     """
 
-    def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
+    def __init__(self, rate_in: int, rate_out: int, channels: int, *, stuffing: int = 1) -> None:
         self.rate_in, self.rate_out, self.channels = rate_in, rate_out, channels
+        self._stuffing = stuffing
+        stuffed_rate = stuffing * rate_in
         self._stream = (
-            soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality=QUALITY)
-            if rate_in != rate_out
+            soxr.ResampleStream(stuffed_rate, rate_out, channels, dtype="float32", quality=QUALITY)
+            if stuffed_rate != rate_out
             else None
         )
         self._taken = self._given = 0
@@ -35,7 +43,7 @@ class StreamResampler:
     def push(self, block: FloatArray) -> FloatArray:
         """What of the output is known after ``block``."""
         self._taken += block.shape[1]
-        return self._convert(block, last=False)
+        return self._convert(self._stuff(block), last=False)
 
     def flush(self) -> FloatArray:
         """The rest of the output; the stream is over."""
@@ -43,6 +51,13 @@ class StreamResampler:
         missing = resampled_length(self._taken, self.rate_in, self.rate_out) - self._given
         # soxr rounds the length of a stream its own way: at most a sample differs.
         return np.pad(rest, ((0, 0), (0, missing))) if missing > 0 else rest
+
+    def _stuff(self, block: FloatArray) -> FloatArray:
+        if self._stuffing == 1:
+            return block
+        stuffed = np.zeros((self.channels, self._stuffing * block.shape[1]), np.float32)
+        stuffed[:, :: self._stuffing] = self._stuffing * block
+        return stuffed
 
     def _convert(self, block: FloatArray, *, last: bool) -> FloatArray:
         if self._stream is None:
@@ -56,6 +71,27 @@ class StreamResampler:
             out = out[:, :most]
         self._given += out.shape[1]
         return np.ascontiguousarray(out, dtype=np.float32)
+
+
+class Thinner:
+    """Takes every ``factor``-th sample of blocks ``[channels, n]``, from the first on.
+
+    Nothing is filtered: what lies above the Nyquist frequency that remains is folded down.
+    """
+
+    def __init__(self, factor: int, channels: int) -> None:
+        self._factor, self._channels = factor, channels
+        self._skip = 0
+
+    def push(self, block: FloatArray) -> FloatArray:
+        """What of the output falls into the block."""
+        kept = block[:, self._skip :: self._factor]
+        self._skip = (self._skip - block.shape[1]) % self._factor
+        return kept
+
+    def flush(self) -> FloatArray:
+        """Nothing: no sample waits."""
+        return np.zeros((self._channels, 0), np.float32)
 
 
 def resample(samples: FloatArray, rate_in: int, rate_out: int) -> FloatArray:

@@ -76,7 +76,7 @@ def main() -> None:
             text.reconfigure(errors="backslashreplace")  # file names may hold any bytes
     try:
         try:
-            app()
+            app(prog_name="overtone")
         finally:
             sys.stdout.flush()
     except OvertoneError as error:

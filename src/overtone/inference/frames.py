@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.cutoff import Slope
+from overtone.inference.bands import roll_off, upper_edge
 from overtone.inference.info import SpectralInfo
 from overtone.inference.width import StereoWidth
 
@@ -28,7 +29,9 @@ class FrameResidual:
 
     ``gain`` brings the signal to the level that the network expects, and is taken out again.
     Channels are predicted each by itself; of exactly two, which are taken for left and right, the
-    prediction is then made as wide as they are just below the cutoff.
+    prediction is then made as wide as they are just below the cutoff. See
+    :meth:`~overtone.inference.model.Model.residual_stream` on ``top_hz`` and
+    ``past``.
     """
 
     def __init__(
@@ -40,13 +43,18 @@ class FrameResidual:
         *,
         slope: Slope = (),
         fidelity: float = 0.0,
+        top_hz: float | None = None,
+        past: bool = False,
     ) -> None:
         info = model.info
         self._model, self._channels = model, channels
-        self._slope = SlopeLift(info, channels, cutoff_hz, slope)
+        self._slope = SlopeLift(info, cutoff_hz, slope)
         self._cutoff_hz = slope[-1][0] if slope else cutoff_hz
         self._width = StereoWidth(info, self._cutoff_hz) if channels == 2 else None
         self._fidelity = fidelity
+        self._ceiling = (
+            None if top_hz is None else Ceiling(info, self._cutoff_hz, top_hz, past=past)
+        )
         self._window_samples, self._hop = info.window_samples, info.hop_samples
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(info.window_samples) / info.window_samples)
         # White noise of standard deviation s has bins of mean power s^2, as in training.
@@ -56,12 +64,13 @@ class FrameResidual:
         hops = hann.reshape(-1, info.hop_samples).astype(np.float32)
         self._analysis = hops * np.float32(gain / norm)
         self._synthesis = hops * np.float32(norm / (overlap * gain))
-        past = info.window_samples - info.hop_samples
-        self._input = np.zeros((channels, past), np.float32)
-        self._tail = np.zeros((channels, past), np.float32)
+        overhang = info.window_samples - info.hop_samples
+        self._input = np.zeros((channels, overhang), np.float32)
+        self._tail = np.zeros((channels, overhang), np.float32)
         self._state = model.initial_state(channels)
+        self._late = np.zeros((channels, info.lookahead_frames, info.bins), np.complex64)
         # The first frames come out before time zero: the window's past and the lookahead.
-        self._early = past + info.lookahead_frames * info.hop_samples
+        self._early = overhang + info.lookahead_frames * info.hop_samples
         self._taken = self._given = 0
 
     def push(self, block: FloatArray) -> FloatArray:
@@ -103,13 +112,19 @@ class FrameResidual:
         # numpy before 2 computes in double precision.
         double = np.fft.rfft(frames.reshape(channels, count, window))
         spectrum = double.astype(np.complex64, copy=False)
-        lifted, added = self._slope(spectrum)
+        lifted = self._slope.lift(spectrum)
         residual, self._state = self._model.run(
             lifted, self._cutoff_hz, self._state, self._fidelity
         )
+        # The network's frames come late by its lookahead; with what they were predicted from added,
+        # they are what will be heard above the cutoff.
+        late = np.concatenate([self._late, lifted], axis=1)
+        observed, self._late = late[:, :count], late[:, count:].copy()
         if self._width is not None:
-            self._width.fit(lifted, residual)
-        residual += added
+            self._width.fit(observed, residual)
+        self._slope.add(observed, residual)
+        if self._ceiling is not None:
+            self._ceiling.lower(observed, residual)
         pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
         pieces = pieces.reshape(channels, count, folds, hop)
         pieces *= self._synthesis
@@ -128,27 +143,42 @@ class SlopeLift:
     prediction. The network then is told that the band ends where the slope's use ends.
     """
 
-    def __init__(self, info: SpectralInfo, channels: int, cutoff_hz: float, slope: Slope) -> None:
+    def __init__(self, info: SpectralInfo, cutoff_hz: float, slope: Slope) -> None:
         frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
         hz, down_db = np.array([(SLOPE_START * cutoff_hz, 0.0), *slope]).T
         gain = 10 ** (np.interp(frequencies_hz, hz, down_db, right=0.0) / 20)
         bins = np.flatnonzero(gain > 1)
         self._bins = slice(bins[0], bins[-1] + 1) if bins.size else slice(0, 0)
-        self._added = (gain[self._bins] - 1).astype(np.float32)
-        # The network's frames come late by its lookahead.
-        shape = (channels, info.lookahead_frames, self._added.size)
-        self._late = np.zeros(shape, np.complex64)
+        self._gain = gain[self._bins].astype(np.float32)
+        self._added = 1 - 1 / self._gain
 
-    def __call__(self, spectrum: Spectrum) -> tuple[Spectrum, Spectrum]:
-        """Frames ``[channels, frames, bins]`` lifted, and what that adds to the network's."""
-        added = np.zeros_like(spectrum)
-        if not self._added.size:
-            return spectrum, added
-        soft = spectrum[:, :, self._bins]
-        late = np.concatenate([self._late, soft], axis=1)
-        count = spectrum.shape[1]
-        self._late = late[:, count:].copy()
-        added[:, :, self._bins] = late[:, :count] * self._added
+    def lift(self, spectrum: Spectrum) -> Spectrum:
+        """Frames ``[channels, frames, bins]`` with the slope as loud as the band below it."""
+        if not self._gain.size:
+            return spectrum
         lifted = spectrum.copy()
-        lifted[:, :, self._bins] += soft * self._added
-        return lifted, added
+        lifted[:, :, self._bins] *= self._gain
+        return lifted
+
+    def add(self, lifted: Spectrum, residual: Spectrum) -> None:
+        """Add what lifting added to ``residual``, which is of the same shape."""
+        residual[:, :, self._bins] += lifted[:, :, self._bins] * self._added
+
+
+class Ceiling:
+    """Ends what is heard below the Nyquist frequency of an output of a lower rate."""
+
+    def __init__(self, info: SpectralInfo, cutoff_hz: float, top_hz: float, *, past: bool) -> None:
+        frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
+        weight = roll_off(frequencies_hz, top_hz, cutoff_hz).astype(np.float32)
+        self._bins = slice(int(np.flatnonzero(weight < 1)[0]), info.bins)
+        self._lowered = weight[self._bins] - 1
+        self._edge = np.ones(self._lowered.size, np.float32)
+        if past:
+            self._edge = upper_edge(frequencies_hz[self._bins], top_hz).astype(np.float32)
+
+    def lower(self, observed: Spectrum, residual: Spectrum) -> None:
+        """Change ``residual [channels, frames, bins]``, which is to be added, in place."""
+        above = residual[:, :, self._bins]
+        above += (observed[:, :, self._bins] + above) * self._lowered
+        above *= self._edge

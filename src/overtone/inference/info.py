@@ -28,6 +28,8 @@ class ModelInfo(BaseModel):
 
     # Whether the work comes evenly enough for a microphone: a little with every block.
     runs_live: ClassVar[bool] = True
+    # How much slower than ``sample_rate`` it may run, hearing everything that much higher.
+    slowest: ClassVar[float] = 1.0
 
     # Whether it can lean from the most natural sound to the least error of the waveform.
     has_fidelity: bool = False
@@ -66,6 +68,8 @@ class SpectralInfo(ModelInfo):
     ``context_shape`` is (blocks, past frames, channels), the network's memory for one audio
     channel.
     """
+
+    slowest: ClassVar[float] = 0.9
 
     kind: Literal["spectral-extender"] = "spectral-extender"
     window_samples: int

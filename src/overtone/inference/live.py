@@ -38,7 +38,7 @@ from overtone.inference.enhancer import (
     extension,
 )
 from overtone.inference.info import ModelInfo
-from overtone.inference.stream import EnhanceStream, Fifo, goes_past, stuffing
+from overtone.inference.stream import EnhanceStream, Fifo, Route
 
 FloatArray = NDArray[np.float32]
 
@@ -294,17 +294,20 @@ def _check_stream(
 def latency_samples(info: ModelInfo, sample_rate: int, output_rate: int) -> int:
     """The delay of a stream in samples at ``output_rate``.
 
-    What the model needs to have heard, and what the resamplers hold back: none at the model's own
-    rate, up to 40 ms for each conversion, because soxr works in blocks of its own.
+    What the model needs to have heard, and what the resamplers hold back: up to 40 ms for each
+    conversion that needs one, because soxr works in blocks of its own.
     """
-    rate = info.sample_rate
-    delay_s = info.latency_samples / rate
-    delay_s += resampler_delay_s(stuffing(sample_rate, output_rate, rate) * sample_rate, rate)
-    delay_s += resampler_delay_s(rate, output_rate)
-    if goes_past(sample_rate, output_rate, rate):
-        delay_s = max(delay_s, resampler_delay_s(sample_rate, output_rate))
-    # Equal rates lose nothing; otherwise either count may be rounded to its disfavour.
-    return math.ceil(delay_s * output_rate - 1e-6) + (sample_rate != rate or output_rate != rate)
+    route = Route.choose(sample_rate, output_rate, info)
+    rate = route.model_rate
+    resampled_s = resampler_delay_s(route.stuffing * sample_rate, rate)
+    past_s = 0.0
+    if not route.thinning:
+        resampled_s += resampler_delay_s(rate, output_rate)
+    if route.past:
+        past_s = resampler_delay_s(sample_rate, output_rate)
+    delay_s = max(info.latency_samples / rate + resampled_s, past_s)
+    # Where anything is resampled, either count may be rounded to its disfavour.
+    return math.ceil(delay_s * output_rate - 1e-6) + (resampled_s > 0)
 
 
 @lru_cache(maxsize=64)

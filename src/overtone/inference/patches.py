@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone.inference.bands import crossover, roll_off, upper_edge
 from overtone.inference.info import WaveformInfo
 
 FloatArray = NDArray[np.float32]
@@ -28,8 +29,6 @@ FILTER_ORDER, FILTER_RIPPLE_DB, FILTER_EDGE = 8, 0.05, 0.8
 ROLLED_OFF = 0.9
 # One that ends below this part ends too low for that: its mirror images may lie in the low band.
 ENDS_LOWER = 0.7
-# The crossover runs over the last part of the kept band, as in the spectral extender.
-CROSSOVER_START = 0.97
 # Blocks of this mean square or less are digital silence and stay silent.
 SILENCE_POWER = 1e-12
 # Silence is told block by block; so many of them make a patch.
@@ -40,7 +39,9 @@ class PatchResidual:
     """The residual of a signal at the model's rate, aligned with it and as long.
 
     ``network`` maps interpolated patches ``[channels, samples]`` to the same shape. ``gain``
-    brings the signal to the level that it expects, and is taken out again.
+    brings the signal to the level that it expects, and is taken out again. See
+    :meth:`~overtone.inference.model.Model.residual_stream` on ``top_hz`` and
+    ``past``.
     """
 
     def __init__(
@@ -50,6 +51,9 @@ class PatchResidual:
         channels: int,
         cutoff_hz: float,
         gain: float,
+        *,
+        top_hz: float | None = None,
+        past: bool = False,
     ) -> None:
         self._network, self._gain = network, gain
         self._guard, self._margin = info.guard_samples, info.margin_samples
@@ -59,6 +63,11 @@ class PatchResidual:
         self._interpolate = Interpolation(info.sample_rate, info.scale, self._length, cutoff_hz)
         frequencies = np.fft.rfftfreq(info.patch_samples, 1 / info.sample_rate)
         self._weight = crossover(frequencies, cutoff_hz)
+        self._kept: DoubleArray = np.ones(frequencies.size)
+        if top_hz is not None:
+            self._kept = roll_off(frequencies, top_hz, cutoff_hz)
+            if past:
+                self._weight *= upper_edge(frequencies, top_hz)
         self._rise = _raised_cosine(self._ramp)
         # The first patch begins before time zero, and has no neighbour to be crossfaded with.
         self._input = np.zeros((channels, self._margin + self._guard), np.float32)
@@ -104,7 +113,7 @@ class PatchResidual:
             return np.zeros_like(patch)
         low = self._interpolate(scaled)[:, self._guard : -self._guard]
         high = self._network(low.astype(np.float32))
-        spectrum = np.fft.rfft(high - patch) * self._weight
+        spectrum = (np.fft.rfft(high) * self._kept - np.fft.rfft(patch)) * self._weight
         return np.asarray(np.fft.irfft(spectrum, patch.shape[1]) * sounding / self._gain)
 
 
@@ -173,12 +182,6 @@ def spline_response(frequencies_hz: DoubleArray, sample_rate: int, scale: int) -
     box = np.sinc(periods) / np.sinc(periods / scale)
     steps = 2 + np.cos(2 * np.pi * periods / scale)
     return np.asarray(box**4 * steps / (2 + np.cos(2 * np.pi * periods)), np.float64)
-
-
-def crossover(frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
-    """Weight of the prediction: 0 below, 1 from the cutoff upward."""
-    ramp = (np.asarray(frequencies_hz) / cutoff_hz - CROSSOVER_START) / (1 - CROSSOVER_START)
-    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1)), np.float64)
 
 
 def _raised_cosine(samples: int) -> DoubleArray:

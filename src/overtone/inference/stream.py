@@ -1,25 +1,32 @@
 """A recording as a stream of blocks: an offline file is a long stream, and there is one path.
 
 A model gives the residual of a signal at its own rate, whatever its kind. :class:`EnhanceStream`
-puts the residual onto a recording of any rate. The recording itself never passes through a network
-or an STFT, so what lies below the cutoff stays as it was:
+puts the residual onto a recording of any rate, on the :class:`Route` that its rates ask for. The
+recording itself never passes through a network or an STFT, so what lies below the cutoff stays as
+it was.
 
-- output at the recording's own rate, or a recording of a higher rate than the model's: the samples
-  (resampled) plus the resampled residual;
-- otherwise: the recording resampled to the model's rate plus the residual, resampled. A resampler
-  rolls off below the lower Nyquist frequency, and would lose the last tenth of a low-rate file's
-  band. So zeros are put between the samples first, which leaves that band whole and mirrors it
-  above; the mirror images lie above the cutoff, where the residual replaces everything. Rates that
-  divide the model's need no resampler at all then, and none of its delay.
+A resampler would roll off below the lower of two Nyquist frequencies, lose the last tenth of the
+band there, and wait for blocks of its own. So it is a last resort:
+
+- A recording of a lower rate gets zeros between its samples. That leaves its band whole and mirrors
+  it above; the mirror images lie above the cutoff, where the residual replaces everything.
+- The model runs at a rate that the output's divides, if one is near enough to its own (44.1 kHz for
+  48): it then hears everything a little higher, as it did in training. The residual leaves nothing
+  above the output's Nyquist frequency, so every n-th sample is the output's.
+- To its own rate the recording goes past the model untouched.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.cutoff import Slope
-from overtone.audio.resample import StreamResampler, resampled_length
+from overtone.audio.resample import StreamResampler, Thinner, resampled_length
+from overtone.inference.info import ModelInfo
 from overtone.inference.model import Model
 
 FloatArray = NDArray[np.float32]
@@ -44,6 +51,64 @@ class Fifo:
         return self._held.shape[1]
 
 
+@dataclass(frozen=True)
+class Route:
+    """Which conversions a recording and its residual go through. Rates in Hz.
+
+    ``model_rate`` is the one that the model runs at.
+    """
+
+    rate_in: int
+    rate_out: int
+    model_rate: int
+
+    @classmethod
+    def choose(cls, rate_in: int, rate_out: int, info: ModelInfo) -> Self:
+        """The route with the least resampling."""
+        rate = info.sample_rate // rate_out * rate_out
+        near = rate >= info.slowest * info.sample_rate
+        return cls(rate_in, rate_out, rate if near else info.sample_rate)
+
+    @property
+    def stuffing(self) -> int:
+        """How many samples stand for one on the way to the model; all but one are zeros."""
+        if self.model_rate % self.rate_in == 0:
+            return self.model_rate // self.rate_in
+        return 2 if self.rate_in != self.rate_out and self.rate_in < self.model_rate else 1
+
+    @property
+    def thinning(self) -> int:
+        """Every so many samples one at the model's rate is the output's; 0 to resample instead."""
+        return 0 if self.model_rate % self.rate_out else self.model_rate // self.rate_out
+
+    @property
+    def past(self) -> bool:
+        """Whether the recording goes past the model, instead of through its rate."""
+        if self.rate_in == self.rate_out:
+            return self.thinning != 1
+        return self.rate_in > self.model_rate and not self.thinning
+
+    def top_hz(self, info: ModelInfo) -> float | None:
+        """Where the output ends, as the model hears it; None if a resampler or the model says."""
+        if not self.thinning or self.rate_out == info.sample_rate:
+            return None
+        return info.sample_rate / 2 / self.thinning
+
+    def to_model(self, channels: int) -> StreamResampler:
+        """From the recording to the model."""
+        return StreamResampler(self.rate_in, self.model_rate, channels, stuffing=self.stuffing)
+
+    def past_model(self, channels: int) -> StreamResampler | None:
+        """From the recording to the output, if it goes past the model."""
+        return StreamResampler(self.rate_in, self.rate_out, channels) if self.past else None
+
+    def to_output(self, channels: int) -> StreamResampler | Thinner:
+        """From the model to the output."""
+        if self.thinning:
+            return Thinner(self.thinning, channels)
+        return StreamResampler(self.model_rate, self.rate_out, channels)
+
+
 class EnhanceStream:
     """A recording ``[channels, n]`` block by block, with what lay above ``cutoff_hz`` filled in.
 
@@ -63,50 +128,44 @@ class EnhanceStream:
         slope: Slope = (),
         fidelity: float = 0.0,
     ) -> None:
-        rate = model.info.sample_rate
         self._rate_in, self._rate_out = rate_in, rate_out
-        # See the module's text on which recordings go past the model, and why zeros are stuffed.
-        self._past = (
-            StreamResampler(rate_in, rate_out, channels)
-            if goes_past(rate_in, rate_out, rate)
-            else None
-        )
-        self._stuffing = stuffing(rate_in, rate_out, rate)
-        self._up = StreamResampler(self._stuffing * rate_in, rate, channels)
+        route = Route.choose(rate_in, rate_out, model.info)
+        self._to_model = route.to_model(channels)
+        self._past_model = route.past_model(channels)
+        self._to_output = route.to_output(channels)
+        # A model that runs at another rate than its own hears every frequency so much higher.
+        higher = model.info.sample_rate / route.model_rate
         self._residual = model.residual_stream(
-            channels, cutoff_hz, gain, slope=slope, fidelity=fidelity
+            channels,
+            higher * cutoff_hz,
+            gain,
+            slope=tuple((higher * hz, down_db) for hz, down_db in slope),
+            fidelity=fidelity,
+            top_hz=route.top_hz(model.info),
+            past=route.past,
         )
-        self._down = StreamResampler(rate, rate_out, channels)
         self._waiting, self._added = Fifo(channels), Fifo(channels)
-        self._channels = channels
         self._taken = self._given = 0
 
     def push(self, block: FloatArray) -> FloatArray:
         """What of the output is known after ``block``."""
         self._taken += block.shape[1]
-        at_model_rate = self._up.push(self._stuff(block))
-        self._waiting.push(self._past.push(block) if self._past is not None else at_model_rate)
+        at_model_rate = self._to_model.push(block)
+        self._waiting.push(self._past_model.push(block) if self._past_model else at_model_rate)
         return self._count(self._merge(self._residual.push(at_model_rate), last=False))
 
     def flush(self) -> FloatArray:
         """The rest; the stream is over."""
-        at_model_rate = self._up.flush()
-        self._waiting.push(self._past.flush() if self._past is not None else at_model_rate)
+        at_model_rate = self._to_model.flush()
+        self._waiting.push(self._past_model.flush() if self._past_model else at_model_rate)
         residual = [self._residual.push(at_model_rate), self._residual.flush()]
         out = self._merge(np.concatenate(residual, axis=1), last=True)
         wanted = resampled_length(self._taken, self._rate_in, self._rate_out) - self._given
         # Two conversions round twice: at most a sample is missing or too many.
         return np.pad(out[:, :wanted], ((0, 0), (0, max(0, wanted - out.shape[1]))))
 
-    def _stuff(self, block: FloatArray) -> FloatArray:
-        if self._stuffing == 1:
-            return block
-        stuffed = np.zeros((self._channels, self._stuffing * block.shape[1]), np.float32)
-        stuffed[:, :: self._stuffing] = self._stuffing * block
-        return stuffed
-
     def _merge(self, residual: FloatArray, *, last: bool) -> FloatArray:
-        if self._past is None:
+        if self._past_model is None:
             return self._convert(self._waiting.pop(residual.shape[1]) + residual, last=last)
         self._added.push(self._convert(residual, last=last))
         ready = min(len(self._waiting), len(self._added))
@@ -116,21 +175,9 @@ class EnhanceStream:
         return np.concatenate([out, rest], axis=1)
 
     def _convert(self, block: FloatArray, *, last: bool) -> FloatArray:
-        out = self._down.push(block)
-        return np.concatenate([out, self._down.flush()], axis=1) if last else out
+        out = self._to_output.push(block)
+        return np.concatenate([out, self._to_output.flush()], axis=1) if last else out
 
     def _count(self, out: FloatArray) -> FloatArray:
         self._given += out.shape[1]
         return out
-
-
-def goes_past(rate_in: int, rate_out: int, model_rate: int) -> bool:
-    """Whether the residual alone passes through the model's rate, and the recording does not."""
-    return rate_in == rate_out or rate_in > model_rate
-
-
-def stuffing(rate_in: int, rate_out: int, model_rate: int) -> int:
-    """How many samples stand for one on the way to the model; all but one are zeros."""
-    if model_rate % rate_in == 0:
-        return model_rate // rate_in
-    return 2 if rate_in != rate_out and rate_in < model_rate else 1

@@ -43,18 +43,12 @@ class StereoWidth:
         self._below, self._above = slice(int(low), int(high)), slice(int(top), info.bins)
         self._kept = math.exp(-info.hop_samples / info.sample_rate / MEMORY_S)
         self._energies = np.zeros(4)
-        # The network's frames come late by its lookahead.
-        self._late = np.zeros((2, info.lookahead_frames, info.bins), np.complex64)
 
-    def fit(self, spectrum: Spectrum, residual: Spectrum) -> None:
+    def fit(self, observed: Spectrum, residual: Spectrum) -> None:
         """Change ``residual [2, frames, bins]``, which is to be added, in place.
 
-        ``spectrum`` has the frames that the network got for it, of the same shape.
+        ``observed`` has the frames that it was predicted from, of the same shape.
         """
-        late = np.concatenate([self._late, spectrum], axis=1)
-        count = spectrum.shape[1]
-        self._late = late[:, count:].copy()
-        observed = late[:, :count]
         # The residual takes away what is above the cutoff, such as mirror images: with that added
         # again, what remains is the prediction.
         left, right = observed[:, :, self._above] + residual[:, :, self._above]

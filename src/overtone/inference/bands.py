@@ -1,0 +1,45 @@
+"""Weights over frequency that bound what is added to a recording."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+DoubleArray = NDArray[np.floating]
+
+# The crossover runs over the last part of the kept band, as in the spectral extender.
+CROSSOVER_START = 0.97
+# Where converters and resamplers have rolled off to half, as a part of the band, and how steeply
+# (a standard deviation): soxr's VHQ is -3 dB at 0.95 and -43 dB at 0.98.
+ROLLED_OFF = 0.954
+ROLL_OFF_WIDTH = 0.0105
+# Half the width of the residual's upper edge: a few bins of a frame.
+EDGE_HZ = 50.0
+
+
+def crossover(frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
+    """Weight of the prediction: 0 below, 1 from the cutoff upward."""
+    ramp = (np.asarray(frequencies_hz) / cutoff_hz - CROSSOVER_START) / (1 - CROSSOVER_START)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1)), np.float64)
+
+
+def roll_off(frequencies_hz: DoubleArray, top_hz: float, cutoff_hz: float) -> DoubleArray:
+    """Weight of the prediction: as a converter's that ends at ``top_hz``, but not below the cutoff.
+
+    Recordings of any rate end so, whether they were made at it or converted to it.
+    """
+    far = (np.asarray(frequencies_hz) / top_hz - ROLLED_OFF) / (math.sqrt(2) * ROLL_OFF_WIDTH)
+    falling = 0.5 * np.array([math.erfc(distance) for distance in far])
+    return np.asarray(np.where(frequencies_hz < cutoff_hz, 1.0, falling))
+
+
+def upper_edge(frequencies_hz: DoubleArray, top_hz: float) -> DoubleArray:
+    """Weight of a residual that is to be thinned by itself: 1 below ``top_hz``, 0.5 there, 0 above.
+
+    The edge is symmetric: folded down at ``top_hz``, what lies above adds up to 1 with what lies
+    below. So what is taken away just below, and mirrored just above, goes completely.
+    """
+    fall = (top_hz - np.asarray(frequencies_hz)) / (2 * EDGE_HZ)
+    return np.asarray(np.clip(0.5 + fall, 0, 1), np.float64)
