@@ -11,6 +11,7 @@ import soxr
 from scipy import signal
 
 from overtone.audio.cutoff import REACH_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
+from overtone.audio.decimation import decimation_response
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
 from overtone.degrade.filters import LowPass, apply
 from overtone.errors import InvalidInputError
@@ -298,6 +299,40 @@ def test_a_steep_edge_has_hardly_a_slope_and_is_not_lifted(recording):
     assert steep.reach_hz / steep.cutoff_hz < 1.08 < gentle.reach_hz / gentle.cutoff_hz
     assert all(down_db == 0 for _, down_db in steep.slope)
     assert gentle.slope[-1][1] > 10
+
+
+@pytest.mark.parametrize("name", ["speech_en_48k", "speech_nl_male_24k", "piano_44k"])
+@pytest.mark.parametrize("scale", [2, 3, 4, 6])
+def test_scipys_decimation_is_known_exactly(recording, name, scale):
+    samples, rate = recording(name)
+    high_rate = 4000 * scale
+    low = signal.decimate(soxr.resample(samples[0], rate, high_rate), scale)
+    hz, down_db = np.array(estimate_cutoff(low, 4000).slope).T
+    assert hz[-1] > 0.92 * 2000
+    wanted_db = -20 * np.log10(decimation_response(hz, high_rate, scale))
+    lifted = down_db > 0
+    # Two factors are hardly told apart; so far apart they are.
+    assert np.abs(down_db - wanted_db)[lifted].max() < 4
+    assert down_db.max() > 25
+
+
+@pytest.mark.parametrize("name", SPEECH)
+def test_another_low_pass_is_not_taken_for_scipys(recording, name):
+    # Lifted by as much as scipy's takes, these would come out far too loud.
+    samples, rate = recording(name)
+    for family in ("butterworth", "bessel", "elliptic", "resampler", "brickwall"):
+        low_pass = LowPass(family, 0.85 * 4000, order=8)
+        low = soxr.resample(apply(samples, rate, low_pass)[0], rate, 8000)
+        for hz, down_db in estimate_cutoff(low, 8000).slope:
+            really_db = max(0.0, low_pass_db(low_pass, hz, rate))
+            assert down_db < really_db + 6
+
+
+def low_pass_db(low_pass: LowPass, hz: float, rate: int) -> float:
+    """How far down a filter is at ``hz``, as an impulse shows it."""
+    impulse = np.zeros(rate)
+    impulse[rate // 2] = 1
+    return float(-20 * np.log10(abs(np.fft.rfft(apply(impulse, rate, low_pass))[round(hz)])))
 
 
 def test_without_a_cutoff_there_is_no_slope(recording):

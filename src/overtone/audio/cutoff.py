@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from overtone.audio.decimation import decimation_response
 from overtone.errors import InvalidInputError
 
 Verdict = Literal["band-limited", "full band", "unsure"]
@@ -57,7 +58,7 @@ TEMPERATURE = 2.2
 """Divides the log likelihood: the model is rough and the views are akin."""
 
 # The hypotheses: Butterworth-shaped curves (the high orders stand for Chebyshev, elliptic,
-# resamplers and codecs), each ending on a floor so far down.
+# resamplers and codecs), and scipy's decimation, each ending on a floor so far down.
 ORDERS = (3, 4, 5, 6, 8, 10, 14, 18, 24, 32, 64)
 DEPTHS_DB = (12.0, 18.0, 25.0, 35.0, 50.0, 70.0, 95.0)
 LOWEST_CUTOFF_HZ = 700.0
@@ -66,9 +67,15 @@ RESAMPLED_HZ, RESAMPLER_EDGE, RESAMPLER_ODDS = 24000, (0.78, 0.97), 30.0
 """A file of so low a rate was nearly always recorded at a higher one, and a resampler's edge is at
 such a part of its Nyquist frequency: so much more likely than lower down."""
 
-REACH_DB, OVER_FLOOR_DB = 40.0, 10.0
-"""A low-pass's slope still holds the recording, softer, where it is at most so far down, and lies
-so far above the floor that it ends on. Beyond, a prediction comes closer."""
+DECIMATIONS = (2, 3, 4)
+"""By how much a file of so low a rate may have been thinned by scipy, after a filter that is known
+exactly (larger factors have the last one's, within 2 dB); each as likely as a resampler's edge at
+one place."""
+
+REACH_DB, KNOWN_REACH_DB, OVER_FLOOR_DB = 40.0, 50.0, 10.0
+"""A low-pass's slope still holds the recording, softer, where it is at most so far down (the second
+where the filter is known exactly), and lies so far above the floor that it ends on. Beyond, a
+prediction comes closer."""
 GENTLE_ORDER = 32
 """The steepest low-pass whose slope is lifted. An error of half a band in where it lies is one of
 4 dB in its level, and of 8 dB at the next order."""
@@ -316,6 +323,7 @@ class Hypotheses:
     bands_hz: Floats  # [bands]
     cutoffs_hz: Floats  # [hypotheses], ascending; the last is "nothing was filtered"
     orders: Floats  # [hypotheses]
+    decimations: NDArray[np.int64]  # [hypotheses]: thinned by scipy so many times; 0: Butterworth
     depths_db: Floats  # [hypotheses]: how far down each curve's floor lies
     log_prior: Floats  # [hypotheses]
     natural_db: Floats  # [bands]: the mean natural spectrum, up to an offset
@@ -347,11 +355,12 @@ class Hypotheses:
         weights = posterior[likely] / posterior[likely].sum()
         frequencies_hz = cutoff_hz * 2 ** (np.arange(SLOPE_STEPS + 1) / SLOPE_STEPS)
         frequencies_hz = frequencies_hz[frequencies_hz < nyquist_hz]
-        octaves = np.log2(frequencies_hz[:, None] / self.cutoffs_hz[likely])
-        down_db = 10 * np.log10(1 + 2 ** np.clip(2 * self.orders[likely] * octaves, -200, 200))
-        usable = down_db <= np.minimum(self.depths_db[likely] - OVER_FLOOR_DB, REACH_DB)
+        down_db = self.down_db(frequencies_hz, likely, nyquist_hz)
+        known = self.decimations[likely] > 0
+        reach_db = np.where(known, KNOWN_REACH_DB, REACH_DB)
+        usable = down_db <= np.minimum(self.depths_db[likely] - OVER_FLOOR_DB, reach_db)
         # Where a steep slope lies is not known well enough to undo it: it is left as it is.
-        down_db = np.where(self.orders[likely] > GENTLE_ORDER, 0.0, down_db)
+        down_db = np.where((self.orders[likely] > GENTLE_ORDER) & ~known, 0.0, down_db)
         lost = np.flatnonzero((usable * weights).sum(axis=1) < 1 - USUAL_QUANTILE)
         count = lost[0] if lost.size else len(frequencies_hz)
         order = np.argsort(down_db[:count], axis=1)
@@ -359,6 +368,23 @@ class Hypotheses:
         place = (share < LIFT_QUANTILE).sum(axis=1, keepdims=True)
         level_db = np.take_along_axis(down_db[:count], np.take_along_axis(order, place, 1), 1)[:, 0]
         return tuple(zip(frequencies_hz[:count].tolist(), level_db.tolist(), strict=True))
+
+    def down_db(
+        self, frequencies_hz: Floats, which: NDArray[np.int64], nyquist_hz: float
+    ) -> Floats:
+        """How far the curves of some hypotheses are down, dB, floors aside."""
+        octaves = np.log2(frequencies_hz[:, None] / self.cutoffs_hz[which])
+        down_db = 10 * np.log10(1 + 2 ** np.clip(2 * self.orders[which] * octaves, -200, 200))
+        for scale in DECIMATIONS:
+            same = self.decimations[which] == scale
+            down_db[:, same] = -decimation_db(frequencies_hz, nyquist_hz, scale)[:, None]
+        return down_db
+
+
+def decimation_db(frequencies_hz: Floats, nyquist_hz: float, scale: int) -> Floats:
+    """What thinning to ``nyquist_hz`` with scipy adds to a spectrum, dB."""
+    response = decimation_response(frequencies_hz, round(2 * scale * nyquist_hz), scale)
+    return np.asarray(20 * np.log10(response))
 
 
 @lru_cache(maxsize=8)
@@ -375,25 +401,58 @@ def build_hypotheses(sample_rate: int) -> Hypotheses:
     master_db = (10 * np.log10(passed + 10 ** (-depth_db / 10))).astype(np.float32)
     pieces = np.lib.stride_tricks.sliding_window_view(master_db, len(bands_hz), axis=1)
     pieces = pieces[:, steps:0:-1].transpose(1, 0, 2).reshape(-1, len(bands_hz))
-    curves_db = np.vstack([pieces, np.zeros((1, len(bands_hz)), np.float32)])
+    resampled = sample_rate <= RESAMPLED_HZ
+    scales = DECIMATIONS if resampled else ()
+    thinned = [_decimation_curves(bands_hz, nyquist_hz, scale) for scale in scales]
+    curves_db = np.vstack([pieces, *thinned, np.zeros((1, len(bands_hz)), np.float32)])
     natural_db, covariance = natural_spectrum(bands_hz)
     precision = np.linalg.inv(covariance)
     weighted = curves_db @ precision.astype(np.float32)
-    low, high = RESAMPLER_EDGE if sample_rate <= RESAMPLED_HZ else (0.0, 0.0)
+    low, high = RESAMPLER_EDGE if resampled else (0.0, 0.0)
     usual = (cutoffs_hz > low * nyquist_hz) & (cutoffs_hz < high * nyquist_hz)
     odds = np.repeat(np.where(usual, RESAMPLER_ODDS, 1.0), len(master_db))
-    prior = np.append((1 - FULL_BAND_PRIOR) * odds / odds.mean(), FULL_BAND_PRIOR * len(pieces))
+    odds = np.append(odds, np.full(len(scales) * len(DEPTHS_DB), RESAMPLER_ODDS * len(ORDERS)))
+    prior = (1 - FULL_BAND_PRIOR) * odds / odds.mean()
+    edges_hz = [_half_power_hz(nyquist_hz, scale) for scale in scales]
     return Hypotheses(
         bands_hz=bands_hz,
-        cutoffs_hz=np.append(np.repeat(cutoffs_hz, len(master_db)), nyquist_hz),
-        orders=np.append(np.tile(order[:, 0], steps), ORDERS[-1]),
-        depths_db=np.append(np.tile(depth_db[:, 0], steps), DEPTHS_DB[-1]),
-        log_prior=np.log(prior),
+        cutoffs_hz=np.concatenate(
+            [
+                np.repeat(cutoffs_hz, len(master_db)),
+                np.repeat(edges_hz, len(DEPTHS_DB)),
+                [nyquist_hz],
+            ]
+        ),
+        orders=np.append(
+            np.tile(order[:, 0], steps), np.full(1 + len(scales) * len(DEPTHS_DB), ORDERS[-1])
+        ),
+        decimations=np.concatenate(
+            [np.zeros(len(pieces), np.int64), np.repeat(scales, len(DEPTHS_DB)), [0]]
+        ).astype(np.int64),
+        depths_db=np.concatenate(
+            [np.tile(depth_db[:, 0], steps), np.tile(DEPTHS_DB, len(scales)), [DEPTHS_DB[-1]]]
+        ),
+        log_prior=np.log(np.append(prior, FULL_BAND_PRIOR * len(prior))),
         natural_db=natural_db,
         precision=np.asarray(precision, dtype=np.float64),
         curves_db=curves_db,
         curve_energy=np.einsum("ij,ij->i", weighted, curves_db, dtype=np.float64),
     )
+
+
+def _decimation_curves(bands_hz: Floats, nyquist_hz: float, scale: int) -> NDArray[np.float32]:
+    """What thinning with scipy adds to each band in dB, ``[depths, bands]``."""
+    half_octave = np.linspace(-0.5, 0.5, 9) / BANDS_PER_OCTAVE
+    within_hz = bands_hz[:, None] * 2**half_octave
+    passed = 10 ** (decimation_db(within_hz, nyquist_hz, scale) / 10)
+    floors = 10 ** (-np.array(DEPTHS_DB)[:, None] / 10)
+    return np.asarray(10 * np.log10(passed.mean(axis=1) + floors), np.float32)
+
+
+def _half_power_hz(nyquist_hz: float, scale: int) -> float:
+    """Where thinning with scipy has taken 3 dB."""
+    frequencies_hz = nyquist_hz * np.linspace(0.8, 1, 401)
+    return float(frequencies_hz[np.argmax(decimation_db(frequencies_hz, nyquist_hz, scale) < -3)])
 
 
 def natural_spectrum(bands_hz: Floats) -> tuple[Floats, Floats]:

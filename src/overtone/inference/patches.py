@@ -16,14 +16,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone.audio.decimation import decimation_response
 from overtone.inference.bands import crossover, roll_off, upper_edge
 from overtone.inference.info import WaveformInfo
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.floating]
 
-# scipy.signal.decimate's filter: Chebyshev I, and where its ripple ends in low Nyquist frequencies.
-FILTER_ORDER, FILTER_RIPPLE_DB, FILTER_EDGE = 8, 0.05, 0.8
 # A recording that ends below this part of the low Nyquist frequency rolls off there already, as
 # after that filter, which is then not applied again (on such files the detector says 0.77 to 0.84).
 ROLLED_OFF = 0.9
@@ -157,19 +156,6 @@ def low_response(
     if cutoff_hz < ROLLED_OFF * nyquist_hz:
         return below
     return below * decimation_response(frequencies_hz, sample_rate, scale)
-
-
-def decimation_response(frequencies_hz: DoubleArray, sample_rate: int, scale: int) -> DoubleArray:
-    """Magnitude response of ``scipy.signal.decimate``'s filter, run forward and backward.
-
-    A Chebyshev I filter of order 8 by the bilinear transform with its edge prewarped (Oppenheim &
-    Schafer), squared; its phase is zero.
-    """
-    edge = np.tan(np.pi / 2 * FILTER_EDGE / scale)
-    warped = np.tan(np.pi * np.asarray(frequencies_hz) / sample_rate) / edge
-    polynomial = np.polynomial.chebyshev.Chebyshev.basis(FILTER_ORDER)(warped)
-    ripple = 10 ** (FILTER_RIPPLE_DB / 10) - 1
-    return np.asarray(1 / (1 + ripple * polynomial**2), np.float64)
 
 
 def spline_response(frequencies_hz: DoubleArray, sample_rate: int, scale: int) -> DoubleArray:
