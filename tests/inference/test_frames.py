@@ -6,6 +6,7 @@ import pytest
 from overtone.audio.files import read_audio
 from overtone.degrade.filters import LowPass, apply
 from overtone.inference import Enhancer
+from overtone.inference.bands import Top
 from overtone.inference.frames import SLOPE_START, Ceiling, SlopeLift
 from overtone.inference.model import load_model
 from overtone.inference.stream import EnhanceStream
@@ -68,7 +69,7 @@ def test_no_slope_changes_nothing(model, frames, slope):
 def test_a_ceiling_keeps_the_band_below_and_leaves_nothing_above(model, frames, past):
     predicted, observed, hz = frames
     residual = predicted - observed
-    Ceiling(model.info, CUTOFF_HZ, 8000.0, past=past).lower(observed, residual)
+    Ceiling(model.info, CUTOFF_HZ, Top(8000.0, past)).lower(observed, residual)
     heard = residual if past else observed + residual
     assert np.abs(heard[..., hz > 8060]).max() < 1e-3
     below = hz < 7200
@@ -79,7 +80,7 @@ def test_a_ceiling_keeps_the_band_below_and_leaves_nothing_above(model, frames, 
 def test_no_converter_rolls_off_what_was_recorded(model, frames):
     predicted, observed, hz = frames
     residual = predicted - observed
-    Ceiling(model.info, 7900.0, 8000.0, past=False).lower(observed, residual)
+    Ceiling(model.info, 7900.0, Top(8000.0, past=False)).lower(observed, residual)
     below = hz < 7900
     np.testing.assert_allclose((observed + residual)[..., below], predicted[..., below], atol=1e-5)
 

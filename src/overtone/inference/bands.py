@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +26,33 @@ def crossover(frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1)), np.float64)
 
 
-def roll_off(frequencies_hz: DoubleArray, top_hz: float, cutoff_hz: float) -> DoubleArray:
-    """Weight of the prediction: as a converter's that ends at ``top_hz``, but not below the cutoff.
+@dataclass(frozen=True)
+class Top:
+    """Where an output of a lower rate than the model's ends, as the model hears it.
 
-    Recordings of any rate end so, whether they were made at it or converted to it.
+    Of what is heard nothing may be left above; or, if the recording goes ``past`` the model, of
+    the residual alone. Then every n-th sample of it is the output's.
     """
-    far = (np.asarray(frequencies_hz) / top_hz - ROLLED_OFF) / (math.sqrt(2) * ROLL_OFF_WIDTH)
-    falling = 0.5 * np.array([math.erfc(distance) for distance in far])
-    return np.asarray(np.where(frequencies_hz < cutoff_hz, 1.0, falling))
 
+    hz: float
+    past: bool
 
-def upper_edge(frequencies_hz: DoubleArray, top_hz: float) -> DoubleArray:
-    """Weight of a residual that is to be thinned by itself: 1 below ``top_hz``, 0.5 there, 0 above.
+    def roll_off(self, frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
+        """Weight of the prediction: as a converter's that ends here, but not below the cutoff.
 
-    The edge is symmetric: folded down at ``top_hz``, what lies above adds up to 1 with what lies
-    below. So what is taken away just below, and mirrored just above, goes completely.
-    """
-    fall = (top_hz - np.asarray(frequencies_hz)) / (2 * EDGE_HZ)
-    return np.asarray(np.clip(0.5 + fall, 0, 1), np.float64)
+        Recordings of any rate end so, whether they were made at it or converted to it.
+        """
+        far = (np.asarray(frequencies_hz) / self.hz - ROLLED_OFF) / (math.sqrt(2) * ROLL_OFF_WIDTH)
+        falling = 0.5 * np.array([math.erfc(distance) for distance in far])
+        return np.asarray(np.where(frequencies_hz < cutoff_hz, 1.0, falling))
+
+    def edge(self, frequencies_hz: DoubleArray) -> DoubleArray:
+        """Weight of the residual: 1, or where the recording goes past, 1 below, 0.5 here, 0 above.
+
+        The edge is symmetric: folded down here, what lies above adds up to 1 with what lies below.
+        So what is taken away just below, and mirrored just above, goes completely.
+        """
+        if not self.past:
+            return np.ones(np.shape(frequencies_hz))
+        fall = (self.hz - np.asarray(frequencies_hz)) / (2 * EDGE_HZ)
+        return np.asarray(np.clip(0.5 + fall, 0, 1), np.float64)

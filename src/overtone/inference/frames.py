@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.cutoff import Slope
-from overtone.inference.bands import roll_off, upper_edge
+from overtone.inference.bands import Top
 from overtone.inference.info import SpectralInfo
 from overtone.inference.width import StereoWidth
 
@@ -29,9 +29,7 @@ class FrameResidual:
 
     ``gain`` brings the signal to the level that the network expects, and is taken out again.
     Channels are predicted each by itself; of exactly two, which are taken for left and right, the
-    prediction is then made as wide as they are just below the cutoff. See
-    :meth:`~overtone.inference.model.Model.residual_stream` on ``top_hz`` and
-    ``past``.
+    prediction is then made as wide as they are just below the cutoff.
     """
 
     def __init__(
@@ -43,8 +41,7 @@ class FrameResidual:
         *,
         slope: Slope = (),
         fidelity: float = 0.0,
-        top_hz: float | None = None,
-        past: bool = False,
+        top: Top | None = None,
     ) -> None:
         info = model.info
         self._model, self._channels = model, channels
@@ -52,9 +49,7 @@ class FrameResidual:
         self._cutoff_hz = slope[-1][0] if slope else cutoff_hz
         self._width = StereoWidth(info, self._cutoff_hz) if channels == 2 else None
         self._fidelity = fidelity
-        self._ceiling = (
-            None if top_hz is None else Ceiling(info, self._cutoff_hz, top_hz, past=past)
-        )
+        self._ceiling = None if top is None else Ceiling(info, self._cutoff_hz, top)
         self._window_samples, self._hop = info.window_samples, info.hop_samples
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(info.window_samples) / info.window_samples)
         # White noise of standard deviation s has bins of mean power s^2, as in training.
@@ -168,14 +163,12 @@ class SlopeLift:
 class Ceiling:
     """Ends what is heard below the Nyquist frequency of an output of a lower rate."""
 
-    def __init__(self, info: SpectralInfo, cutoff_hz: float, top_hz: float, *, past: bool) -> None:
+    def __init__(self, info: SpectralInfo, cutoff_hz: float, top: Top) -> None:
         frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
-        weight = roll_off(frequencies_hz, top_hz, cutoff_hz).astype(np.float32)
+        weight = top.roll_off(frequencies_hz, cutoff_hz).astype(np.float32)
         self._bins = slice(int(np.flatnonzero(weight < 1)[0]), info.bins)
         self._lowered = weight[self._bins] - 1
-        self._edge = np.ones(self._lowered.size, np.float32)
-        if past:
-            self._edge = upper_edge(frequencies_hz[self._bins], top_hz).astype(np.float32)
+        self._edge = top.edge(frequencies_hz[self._bins]).astype(np.float32)
 
     def lower(self, observed: Spectrum, residual: Spectrum) -> None:
         """Change ``residual [channels, frames, bins]``, which is to be added, in place."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.cutoff import Slope
 from overtone.errors import InvalidInputError, ModelError
+from overtone.inference.bands import Top
 from overtone.inference.frames import FrameResidual
 from overtone.inference.info import (
     METADATA_KEY,
@@ -60,17 +61,15 @@ class Model(ABC):
         *,
         slope: Slope = (),
         fidelity: float = 0.0,
-        top_hz: float | None = None,
-        past: bool = False,
+        top: Top | None = None,
     ) -> ResidualStream:
         """Start predicting what lies above ``cutoff_hz`` in a signal at ``info.sample_rate``.
 
         ``gain`` brings the signal to the level that the network expects. ``slope`` is the
         low-pass that the recording went through, as the cutoff's estimate has it; it is lifted as
         far as it reaches. ``fidelity`` goes from the most natural sound, 0, to the least error of
-        the waveform, 1, where ``info.has_fidelity``. Below ``top_hz`` the prediction rolls off as
-        a converter's would. Above, nothing is left of the signal with the residual, so that it may
-        be thinned; or, if the signal itself goes ``past``, nothing of the residual.
+        the waveform, 1, where ``info.has_fidelity``. ``top`` says where
+        an output of a lower rate ends.
         """
 
 
@@ -89,19 +88,11 @@ class SpectralModel(Model):
         *,
         slope: Slope = (),
         fidelity: float = 0.0,
-        top_hz: float | None = None,
-        past: bool = False,
+        top: Top | None = None,
     ) -> FrameResidual:
         """Start a stream of frames; see :meth:`Model.residual_stream`."""
         return FrameResidual(
-            self,
-            channels,
-            cutoff_hz,
-            gain,
-            slope=slope,
-            fidelity=fidelity,
-            top_hz=top_hz,
-            past=past,
+            self, channels, cutoff_hz, gain, slope=slope, fidelity=fidelity, top=top
         )
 
     def initial_state(self, channels: int) -> list[FloatArray]:
@@ -152,13 +143,10 @@ class WaveformModel(Model):
         *,
         slope: Slope = (),  # noqa: ARG002 (these networks were trained on a slope as it is)
         fidelity: float = 0.0,  # noqa: ARG002 (and know one answer)
-        top_hz: float | None = None,
-        past: bool = False,
+        top: Top | None = None,
     ) -> PatchResidual:
         """Start a stream of patches; see :meth:`Model.residual_stream`."""
-        return PatchResidual(
-            self.info, self.run, channels, cutoff_hz, gain, top_hz=top_hz, past=past
-        )
+        return PatchResidual(self.info, self.run, channels, cutoff_hz, gain, top=top)
 
     def run(self, low: FloatArray) -> FloatArray:
         """Fill in the top of ``low [channels, samples]``; the result has the same shape.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.decimation import decimation_response
-from overtone.inference.bands import crossover, roll_off, upper_edge
+from overtone.inference.bands import Top, crossover
 from overtone.inference.info import WaveformInfo
 
 FloatArray = NDArray[np.float32]
@@ -38,9 +38,7 @@ class PatchResidual:
     """The residual of a signal at the model's rate, aligned with it and as long.
 
     ``network`` maps interpolated patches ``[channels, samples]`` to the same shape. ``gain``
-    brings the signal to the level that it expects, and is taken out again. See
-    :meth:`~overtone.inference.model.Model.residual_stream` on ``top_hz`` and
-    ``past``.
+    brings the signal to the level that it expects, and is taken out again.
     """
 
     def __init__(
@@ -51,8 +49,7 @@ class PatchResidual:
         cutoff_hz: float,
         gain: float,
         *,
-        top_hz: float | None = None,
-        past: bool = False,
+        top: Top | None = None,
     ) -> None:
         self._network, self._gain = network, gain
         self._guard, self._margin = info.guard_samples, info.margin_samples
@@ -63,10 +60,9 @@ class PatchResidual:
         frequencies = np.fft.rfftfreq(info.patch_samples, 1 / info.sample_rate)
         self._weight = crossover(frequencies, cutoff_hz)
         self._kept: DoubleArray = np.ones(frequencies.size)
-        if top_hz is not None:
-            self._kept = roll_off(frequencies, top_hz, cutoff_hz)
-            if past:
-                self._weight *= upper_edge(frequencies, top_hz)
+        if top is not None:
+            self._kept = top.roll_off(frequencies, cutoff_hz)
+            self._weight *= top.edge(frequencies)
         self._rise = _raised_cosine(self._ramp)
         # The first patch begins before time zero, and has no neighbour to be crossfaded with.
         self._input = np.zeros((channels, self._margin + self._guard), np.float32)

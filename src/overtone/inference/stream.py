@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.cutoff import Slope
 from overtone.audio.resample import StreamResampler, Thinner, resampled_length
+from overtone.inference.bands import Top
 from overtone.inference.info import ModelInfo
 from overtone.inference.model import Model
 
@@ -88,11 +89,11 @@ class Route:
             return self.thinning != 1
         return self.rate_in > self.model_rate and not self.thinning
 
-    def top_hz(self, info: ModelInfo) -> float | None:
-        """Where the output ends, as the model hears it; None if a resampler or the model says."""
+    def top(self, info: ModelInfo) -> Top | None:
+        """Where the output ends; None where a resampler or the model itself says so."""
         if not self.thinning or self.rate_out == info.sample_rate:
             return None
-        return info.sample_rate / 2 / self.thinning
+        return Top(info.sample_rate / 2 / self.thinning, self.past)
 
     def to_model(self, channels: int) -> StreamResampler:
         """From the recording to the model."""
@@ -141,8 +142,7 @@ class EnhanceStream:
             gain,
             slope=tuple((higher * hz, down_db) for hz, down_db in slope),
             fidelity=fidelity,
-            top_hz=route.top_hz(model.info),
-            past=route.past,
+            top=route.top(model.info),
         )
         self._waiting, self._added = Fifo(channels), Fifo(channels)
         self._taken = self._given = 0
