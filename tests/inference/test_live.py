@@ -86,6 +86,22 @@ def test_output_keeps_pace_exactly(enhancer, rng, rate_in, rate_out, block):
     assert given == resampled_length(length, rate_in, rate_out)
 
 
+@pytest.mark.parametrize("listen_s", [0.0, 0.5])
+@pytest.mark.parametrize(("rate_in", "rate_out"), [(48000, 16000), (16000, 8000), (96000, 16000)])
+def test_a_stream_that_is_only_resampled_keeps_pace_too(enhancer, rng, rate_in, rate_out, listen_s):
+    signal = (0.05 * rng.standard_normal(rate_in)).astype(np.float32)
+    stream = StreamEnhancer(
+        rate_in, output_rate=rate_out, cutoff_hz=rate_out, listen_s=listen_s, enhancer=enhancer
+    )
+    taken = given = 0
+    for start in range(0, rate_in, 160):
+        part = signal[start : start + 160]
+        taken, given = taken + part.size, given + stream.push(part).size
+        due = 0 if stream.plan is None else taken * rate_out // rate_in - stream.latency_samples
+        assert given == max(0, due)
+    assert stream.plan.extend_from_hz is None
+
+
 @pytest.mark.parametrize(("rate_in", "rate_out"), RATES)
 @pytest.mark.parametrize("place", [1000, 1111, 1383])
 def test_an_impulse_comes_out_after_the_stated_latency(enhancer, rate_in, rate_out, place):

@@ -6,6 +6,8 @@ import soxr
 
 from overtone.audio.files import read_audio
 from overtone.audio.resample import resampled_length
+from overtone.degrade.filters import LowPass, apply
+from overtone.inference import Enhancer
 from overtone.inference.model import load_model
 from overtone.inference.stream import EnhanceStream, Fifo, Route
 
@@ -134,6 +136,42 @@ def test_a_lower_output_rate_is_the_top_ones_without_its_top(
     assert relative_db(band(found, rate_out, 0, top_hz) - kept, kept) < -60
 
 
+def butterworth_slope(cutoff_hz, order, reach):
+    hz = cutoff_hz * np.linspace(1, reach, 20)
+    return tuple((float(f), float(10 * np.log10(1 + (f / cutoff_hz) ** (2 * order)))) for f in hz)
+
+
+@pytest.mark.parametrize(
+    ("rate_in", "rate_out", "cutoff_hz"),
+    [(48000, 16000, 6500.0), (16000, 8000, 3300.0), (44100, 22050, 9000.0), (48000, 44100, 13000)],
+)
+def test_a_slope_that_reaches_past_the_output_does_not_fold_down(
+    model, rng, rate_in, rate_out, cutoff_hz
+):
+    noise = 0.1 * rng.standard_normal((1, rate_in)).astype(np.float32)
+    slope = butterworth_slope(cutoff_hz, 8, 1.8)
+    out = run(EnhanceStream(model, rate_in, rate_out, 1, cutoff_hz, GAIN, slope=slope), [noise])
+    plain = soxr.resample(noise[0], rate_in, rate_out, quality="VHQ")[None]
+    kept = band(plain, rate_out, 0, 0.9 * cutoff_hz)
+    assert relative_db(band(out, rate_out, 0, 0.9 * cutoff_hz) - kept, kept) < -60
+
+
+def test_a_recording_whose_slope_reaches_past_the_output_is_enhanced(examples_dir):
+    samples, rate = read_audio(examples_dir / "speech_en_48k.flac")
+    low = apply(samples[0], rate, LowPass("butterworth", 15000, order=8))
+    enhancer = Enhancer(threads=1)
+    assert enhancer.plan([low[None]], rate).cutoff.reach_hz > 22050
+    out, _ = enhancer.enhance(low, rate, output_rate=44100)
+    assert out.shape == (resampled_length(low.size, rate, 44100),)
+
+
+@pytest.mark.parametrize("tone_hz", [7900, 7990])
+def test_at_its_own_low_rate_a_tone_above_the_cutoff_vanishes_up_to_the_end(model, tone_hz):
+    tone = (0.2 * np.sin(2 * np.pi * tone_hz * np.arange(32000) / 16000)).astype(np.float32)[None]
+    out = run(EnhanceStream(model, 16000, 16000, 1, 3700.0, GAIN), [tone])[:, 4000:-4000]
+    assert relative_db(out, tone[:, 4000:-4000]) < -45
+
+
 def test_mirror_images_do_not_fold_onto_the_edge_of_a_lower_output_rate(model):
     # Zeros between the samples of a deep tone leave its images on both sides of 8 kHz.
     time = np.arange(8000) / 4000
@@ -144,8 +182,12 @@ def test_mirror_images_do_not_fold_onto_the_edge_of_a_lower_output_rate(model):
 
 def test_a_model_that_runs_slower_hears_everything_higher(model, rng):
     noise = 0.1 * rng.standard_normal((1, 44100)).astype(np.float32)
-    slow = run(EnhanceStream(model, 44100, 44100, 1, 4000.0, GAIN), [noise])
-    own = run(EnhanceStream(model, 48000, 48000, 1, 4000.0 * 48 / 44.1, GAIN), [noise])
+
+    def enhanced(rate, cutoff_hz):
+        slope = butterworth_slope(cutoff_hz, 8, 1.3)
+        return run(EnhanceStream(model, rate, rate, 1, cutoff_hz, GAIN, slope=slope), [noise])
+
+    slow, own = enhanced(44100, 4000.0), enhanced(48000, 4000.0 * 48 / 44.1)
     kept = band(own, 44100, 0, 19500)
     assert relative_db(band(slow, 44100, 0, 19500) - kept, kept) < -60
 

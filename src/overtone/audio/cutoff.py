@@ -69,7 +69,7 @@ such a part of its Nyquist frequency: so much more likely than lower down."""
 
 DECIMATIONS = (2, 3, 4)
 """By how much a file of so low a rate may have been thinned by scipy, after a filter that is known
-exactly (larger factors have the last one's, within 2 dB); each as likely as a resampler's edge at
+exactly (larger factors have the last one's, within 4 dB); each as likely as a resampler's edge at
 one place."""
 
 REACH_DB, KNOWN_REACH_DB, OVER_FLOOR_DB = 40.0, 50.0, 10.0
@@ -321,7 +321,7 @@ class Hypotheses:
     """All the low-pass curves for one rate, and what scoring them needs, computed once."""
 
     bands_hz: Floats  # [bands]
-    cutoffs_hz: Floats  # [hypotheses], ascending; the last is "nothing was filtered"
+    cutoffs_hz: Floats  # [hypotheses]; the last is "nothing was filtered"
     orders: Floats  # [hypotheses]
     decimations: NDArray[np.int64]  # [hypotheses]: thinned by scipy so many times; 0: Butterworth
     depths_db: Floats  # [hypotheses]: how far down each curve's floor lies

@@ -16,7 +16,7 @@ CROSSOVER_START = 0.97
 # (a standard deviation): soxr's VHQ is -3 dB at 0.95 and -43 dB at 0.98.
 ROLLED_OFF = 0.954
 ROLL_OFF_WIDTH = 0.0105
-# Half the width of the residual's upper edge: a few bins of a frame.
+# Half the width of the residual's upper edge: a few bins of a frame. It ends above the cutoff.
 EDGE_HZ = 50.0
 
 
@@ -46,7 +46,7 @@ class Top:
         falling = 0.5 * np.array([math.erfc(distance) for distance in far])
         return np.asarray(np.where(frequencies_hz < cutoff_hz, 1.0, falling))
 
-    def edge(self, frequencies_hz: DoubleArray) -> DoubleArray:
+    def edge(self, frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
         """Weight of the residual: 1, or where the recording goes past, 1 below, 0.5 here, 0 above.
 
         The edge is symmetric: folded down here, what lies above adds up to 1 with what lies below.
@@ -54,5 +54,6 @@ class Top:
         """
         if not self.past:
             return np.ones(np.shape(frequencies_hz))
-        fall = (self.hz - np.asarray(frequencies_hz)) / (2 * EDGE_HZ)
+        half_hz = np.clip(self.hz - cutoff_hz, 1.0, EDGE_HZ)
+        fall = (self.hz - np.asarray(frequencies_hz)) / (2 * half_hz)
         return np.asarray(np.clip(0.5 + fall, 0, 1), np.float64)

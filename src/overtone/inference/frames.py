@@ -161,14 +161,17 @@ class SlopeLift:
 
 
 class Ceiling:
-    """Ends what is heard below the Nyquist frequency of an output of a lower rate."""
+    """Ends what is heard below the Nyquist frequency of an output of a lower rate.
+
+    A slope that is lifted has to end before that.
+    """
 
     def __init__(self, info: SpectralInfo, cutoff_hz: float, top: Top) -> None:
         frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
         weight = top.roll_off(frequencies_hz, cutoff_hz).astype(np.float32)
         self._bins = slice(int(np.flatnonzero(weight < 1)[0]), info.bins)
         self._lowered = weight[self._bins] - 1
-        self._edge = top.edge(frequencies_hz[self._bins]).astype(np.float32)
+        self._edge = top.edge(frequencies_hz[self._bins], cutoff_hz).astype(np.float32)
 
     def lower(self, observed: Spectrum, residual: Spectrum) -> None:
         """Change ``residual [channels, frames, bins]``, which is to be added, in place."""

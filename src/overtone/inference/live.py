@@ -107,16 +107,18 @@ class StreamEnhancer:
         self._taken = self._given = 0
         self.plan: Plan | None = None
         self._stream: EnhanceStream | StreamResampler | None = None
-        if plan is not None:
-            self.output_rate = plan.output_rate
-        self.latency_samples = latency_samples(
-            self._enhancer.model.info, sample_rate, self.output_rate
-        )
         self._ready = Fifo(channels)
         if plan is not None:
-            self._follow(plan)
+            self.output_rate = plan.output_rate
         elif self._ear is None:
-            self._follow(self._assume())
+            plan = self._assume()
+        if plan is not None:
+            self._follow(plan)
+        rates = sample_rate, self.output_rate
+        self.latency_samples = max(  # of what may be done to it
+            latency_samples(self.info, *rates) if plan is None or plan.extend_from_hz else 0,
+            resampling_latency(*rates) if plan is None or not plan.extend_from_hz else 0,
+        )
 
     @property
     def info(self) -> ModelInfo:
@@ -292,10 +294,10 @@ def _check_stream(
 
 
 def latency_samples(info: ModelInfo, sample_rate: int, output_rate: int) -> int:
-    """The delay of a stream in samples at ``output_rate``.
+    """The delay of a stream that is extended, in samples at ``output_rate``.
 
-    What the model needs to have heard, and what the resamplers hold back: up to 40 ms for each
-    conversion that needs one, because soxr works in blocks of its own.
+    What the model needs to have heard, and what the resamplers hold back, where the rates need any:
+    soxr works in blocks of its own.
     """
     route = Route.choose(sample_rate, output_rate, info)
     rate = route.model_rate
@@ -308,6 +310,12 @@ def latency_samples(info: ModelInfo, sample_rate: int, output_rate: int) -> int:
     delay_s = max(info.latency_samples / rate + resampled_s, past_s)
     # Where anything is resampled, either count may be rounded to its disfavour.
     return math.ceil(delay_s * output_rate - 1e-6) + (resampled_s > 0)
+
+
+def resampling_latency(sample_rate: int, output_rate: int) -> int:
+    """The delay of a stream that is only resampled, in samples at ``output_rate``."""
+    delay_s = resampler_delay_s(sample_rate, output_rate)
+    return math.ceil(delay_s * output_rate - 1e-6) + (delay_s > 0)
 
 
 @lru_cache(maxsize=64)

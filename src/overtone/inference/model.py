@@ -68,8 +68,8 @@ class Model(ABC):
         ``gain`` brings the signal to the level that the network expects. ``slope`` is the
         low-pass that the recording went through, as the cutoff's estimate has it; it is lifted as
         far as it reaches. ``fidelity`` goes from the most natural sound, 0, to the least error of
-        the waveform, 1, where ``info.has_fidelity``. ``top`` says where
-        an output of a lower rate ends.
+        the waveform, 1, where ``info.has_fidelity``. ``top`` is where an output of a lower rate
+        ends; a slope must end before it.
         """
 
 

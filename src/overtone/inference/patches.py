@@ -62,7 +62,7 @@ class PatchResidual:
         self._kept: DoubleArray = np.ones(frequencies.size)
         if top is not None:
             self._kept = top.roll_off(frequencies, cutoff_hz)
-            self._weight *= top.edge(frequencies)
+            self._weight *= top.edge(frequencies, cutoff_hz)
         self._rise = _raised_cosine(self._ramp)
         # The first patch begins before time zero, and has no neighbour to be crossfaded with.
         self._input = np.zeros((channels, self._margin + self._guard), np.float32)

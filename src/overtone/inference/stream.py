@@ -13,7 +13,8 @@ band there, and wait for blocks of its own. So it is a last resort:
 - The model runs at a rate that the output's divides, if one is near enough to its own (44.1 kHz for
   48): it then hears everything a little higher, as it did in training. The residual leaves nothing
   above the output's Nyquist frequency, so every n-th sample is the output's.
-- To its own rate the recording goes past the model untouched.
+- To its own rate the recording goes past the model untouched. So does, resampled, what has a higher
+  rate than the model and leaves at one that must be resampled.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ class EnhanceStream:
             channels,
             higher * cutoff_hz,
             gain,
-            slope=tuple((higher * hz, down_db) for hz, down_db in slope),
+            # Where the output ends first, what the slope holds further up has no place in it.
+            slope=tuple((higher * hz, down_db) for hz, down_db in slope if hz < rate_out / 2),
             fidelity=fidelity,
             top=route.top(model.info),
         )
