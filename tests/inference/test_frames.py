@@ -6,8 +6,8 @@ import pytest
 from overtone.audio.files import read_audio
 from overtone.degrade.filters import LowPass, apply
 from overtone.inference import Enhancer
-from overtone.inference.bands import Top
-from overtone.inference.frames import SLOPE_START, Ceiling, SlopeLift
+from overtone.inference.bands import CROSSOVER_START, Top
+from overtone.inference.frames import Ceiling, SlopeLift
 from overtone.inference.model import load_model
 from overtone.inference.stream import EnhanceStream
 from overtone.metrics import lsd, snr_db
@@ -42,7 +42,7 @@ def test_a_known_slope_is_undone_as_far_as_it_is_given(model, frames):
     lifted = SlopeLift(model.info, CUTOFF_HZ, SLOPE).lift(soft)
     on_slope = (hz >= CUTOFF_HZ) & (hz <= SLOPE[-1][0])
     np.testing.assert_allclose(lifted[..., on_slope], whole[..., on_slope], rtol=0.02)
-    elsewhere = (hz < SLOPE_START * CUTOFF_HZ) | (hz > SLOPE[-1][0])
+    elsewhere = (hz < CROSSOVER_START * CUTOFF_HZ) | (hz > SLOPE[-1][0])
     assert np.array_equal(lifted[..., elsewhere], soft[..., elsewhere])
 
 

@@ -275,7 +275,7 @@ def decide(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEsti
     confidence = float(posterior[(ratio > NEAR[0]) & (ratio < NEAR[1]) & ~full].sum())
     if confidence < SURE or cutoff_hz > 1.1 * audible_hz:
         return CutoffEstimate("unsure", None, confidence)
-    slope = hypotheses.slope(posterior, cutoff_hz, nyquist_hz)
+    slope = hypotheses.slope(posterior, cutoff_hz)
     return CutoffEstimate("band-limited", cutoff_hz, confidence, slope)
 
 
@@ -345,7 +345,12 @@ class Hypotheses:
         posterior = np.exp(log_posterior - log_posterior.max())
         return posterior / posterior.sum(), float(energy.mean(axis=0).min() / bands)
 
-    def slope(self, posterior: Floats, cutoff_hz: float, nyquist_hz: float) -> Slope:
+    @property
+    def nyquist_hz(self) -> float:
+        """Where a recording ends that nothing was filtered from."""
+        return float(self.cutoffs_hz[-1])
+
+    def slope(self, posterior: Floats, cutoff_hz: float) -> Slope:
         """What the likely curves agree on from ``cutoff_hz`` up to where too few of them are left.
 
         The level at each frequency is a low quantile of theirs, so that a slope that is lifted by
@@ -354,8 +359,8 @@ class Hypotheses:
         likely = np.flatnonzero(posterior > 1e-3 * posterior.max())
         weights = posterior[likely] / posterior[likely].sum()
         frequencies_hz = cutoff_hz * 2 ** (np.arange(SLOPE_STEPS + 1) / SLOPE_STEPS)
-        frequencies_hz = frequencies_hz[frequencies_hz < nyquist_hz]
-        down_db = self.down_db(frequencies_hz, likely, nyquist_hz)
+        frequencies_hz = frequencies_hz[frequencies_hz < self.nyquist_hz]
+        down_db = self.down_db(frequencies_hz, likely)
         known = self.decimations[likely] > 0
         reach_db = np.where(known, KNOWN_REACH_DB, REACH_DB)
         usable = down_db <= np.minimum(self.depths_db[likely] - OVER_FLOOR_DB, reach_db)
@@ -369,15 +374,13 @@ class Hypotheses:
         level_db = np.take_along_axis(down_db[:count], np.take_along_axis(order, place, 1), 1)[:, 0]
         return tuple(zip(frequencies_hz[:count].tolist(), level_db.tolist(), strict=True))
 
-    def down_db(
-        self, frequencies_hz: Floats, which: NDArray[np.int64], nyquist_hz: float
-    ) -> Floats:
+    def down_db(self, frequencies_hz: Floats, which: NDArray[np.int64]) -> Floats:
         """How far the curves of some hypotheses are down, dB, floors aside."""
         octaves = np.log2(frequencies_hz[:, None] / self.cutoffs_hz[which])
         down_db = 10 * np.log10(1 + 2 ** np.clip(2 * self.orders[which] * octaves, -200, 200))
         for scale in DECIMATIONS:
             same = self.decimations[which] == scale
-            down_db[:, same] = -decimation_db(frequencies_hz, nyquist_hz, scale)[:, None]
+            down_db[:, same] = -decimation_db(frequencies_hz, self.nyquist_hz, scale)[:, None]
         return down_db
 
 
@@ -390,8 +393,46 @@ def decimation_db(frequencies_hz: Floats, nyquist_hz: float, scale: int) -> Floa
 @lru_cache(maxsize=8)
 def build_hypotheses(sample_rate: int) -> Hypotheses:
     """Lay out the curves and the covariance of natural spectra for one rate."""
-    bands_hz = band_centres(sample_rate)
-    nyquist_hz = sample_rate / 2
+    bands_hz, nyquist_hz = band_centres(sample_rate), sample_rate / 2
+    resampled = sample_rate <= RESAMPLED_HZ
+    families = [_butterworths(bands_hz, nyquist_hz, RESAMPLER_ODDS if resampled else 1.0)]
+    families += [_decimations(bands_hz, nyquist_hz, s) for s in DECIMATIONS if resampled]
+    odds = np.concatenate([family.odds for family in families])
+    prior = np.append((1 - FULL_BAND_PRIOR) * odds / odds.mean(), FULL_BAND_PRIOR * odds.size)
+    # In the end, "nothing was filtered": a curve that is 0 everywhere.
+    curves_db = np.vstack([*(family.curves_db for family in families), np.zeros_like(bands_hz)])
+    curves_db = curves_db.astype(np.float32)
+    natural_db, covariance = natural_spectrum(bands_hz)
+    precision = np.linalg.inv(covariance)
+    weighted = curves_db @ precision.astype(np.float32)
+    return Hypotheses(
+        bands_hz=bands_hz,
+        cutoffs_hz=np.append(np.concatenate([f.cutoffs_hz for f in families]), nyquist_hz),
+        orders=np.append(np.concatenate([f.orders for f in families]), ORDERS[-1]),
+        decimations=np.append(np.concatenate([f.decimations for f in families]), 0),
+        depths_db=np.append(np.concatenate([f.depths_db for f in families]), DEPTHS_DB[-1]),
+        log_prior=np.log(prior),
+        natural_db=natural_db,
+        precision=np.asarray(precision, dtype=np.float64),
+        curves_db=curves_db,
+        curve_energy=np.einsum("ij,ij->i", weighted, curves_db, dtype=np.float64),
+    )
+
+
+@dataclass(frozen=True)
+class Family:
+    """Low-passes of one kind; ``[rows]`` as in :class:`Hypotheses`, ``curves_db [rows, bands]``."""
+
+    cutoffs_hz: Floats
+    orders: Floats
+    decimations: NDArray[np.int64]
+    depths_db: Floats
+    odds: Floats  # how likely each is, relative to others
+    curves_db: NDArray[np.float32]
+
+
+def _butterworths(bands_hz: Floats, nyquist_hz: float, resampler_odds: float) -> Family:
+    """Every order and depth at every cutoff of a grid."""
     steps = int(BANDS_PER_OCTAVE * np.log2(nyquist_hz / LOWEST_CUTOFF_HZ))
     cutoffs_hz = nyquist_hz * 2 ** (-np.arange(steps, 0, -1) / BANDS_PER_OCTAVE)
     # Cutoffs lie on the same grid as bands: every curve is a piece of one that is slid along it.
@@ -401,58 +442,36 @@ def build_hypotheses(sample_rate: int) -> Hypotheses:
     master_db = (10 * np.log10(passed + 10 ** (-depth_db / 10))).astype(np.float32)
     pieces = np.lib.stride_tricks.sliding_window_view(master_db, len(bands_hz), axis=1)
     pieces = pieces[:, steps:0:-1].transpose(1, 0, 2).reshape(-1, len(bands_hz))
-    resampled = sample_rate <= RESAMPLED_HZ
-    scales = DECIMATIONS if resampled else ()
-    thinned = [_decimation_curves(bands_hz, nyquist_hz, scale) for scale in scales]
-    curves_db = np.vstack([pieces, *thinned, np.zeros((1, len(bands_hz)), np.float32)])
-    natural_db, covariance = natural_spectrum(bands_hz)
-    precision = np.linalg.inv(covariance)
-    weighted = curves_db @ precision.astype(np.float32)
-    low, high = RESAMPLER_EDGE if resampled else (0.0, 0.0)
+    low, high = RESAMPLER_EDGE
     usual = (cutoffs_hz > low * nyquist_hz) & (cutoffs_hz < high * nyquist_hz)
-    odds = np.repeat(np.where(usual, RESAMPLER_ODDS, 1.0), len(master_db))
-    odds = np.append(odds, np.full(len(scales) * len(DEPTHS_DB), RESAMPLER_ODDS * len(ORDERS)))
-    prior = (1 - FULL_BAND_PRIOR) * odds / odds.mean()
-    edges_hz = [_half_power_hz(nyquist_hz, scale) for scale in scales]
-    return Hypotheses(
-        bands_hz=bands_hz,
-        cutoffs_hz=np.concatenate(
-            [
-                np.repeat(cutoffs_hz, len(master_db)),
-                np.repeat(edges_hz, len(DEPTHS_DB)),
-                [nyquist_hz],
-            ]
-        ),
-        orders=np.append(
-            np.tile(order[:, 0], steps), np.full(1 + len(scales) * len(DEPTHS_DB), ORDERS[-1])
-        ),
-        decimations=np.concatenate(
-            [np.zeros(len(pieces), np.int64), np.repeat(scales, len(DEPTHS_DB)), [0]]
-        ).astype(np.int64),
-        depths_db=np.concatenate(
-            [np.tile(depth_db[:, 0], steps), np.tile(DEPTHS_DB, len(scales)), [DEPTHS_DB[-1]]]
-        ),
-        log_prior=np.log(np.append(prior, FULL_BAND_PRIOR * len(prior))),
-        natural_db=natural_db,
-        precision=np.asarray(precision, dtype=np.float64),
-        curves_db=curves_db,
-        curve_energy=np.einsum("ij,ij->i", weighted, curves_db, dtype=np.float64),
+    return Family(
+        cutoffs_hz=np.repeat(cutoffs_hz, len(master_db)),
+        orders=np.tile(order[:, 0], steps),
+        decimations=np.zeros(len(pieces), np.int64),
+        depths_db=np.tile(depth_db[:, 0], steps),
+        odds=np.repeat(np.where(usual, resampler_odds, 1.0), len(master_db)),
+        curves_db=pieces,
     )
 
 
-def _decimation_curves(bands_hz: Floats, nyquist_hz: float, scale: int) -> NDArray[np.float32]:
-    """What thinning with scipy adds to each band in dB, ``[depths, bands]``."""
-    half_octave = np.linspace(-0.5, 0.5, 9) / BANDS_PER_OCTAVE
-    within_hz = bands_hz[:, None] * 2**half_octave
-    passed = 10 ** (decimation_db(within_hz, nyquist_hz, scale) / 10)
-    floors = 10 ** (-np.array(DEPTHS_DB)[:, None] / 10)
-    return np.asarray(10 * np.log10(passed.mean(axis=1) + floors), np.float32)
-
-
-def _half_power_hz(nyquist_hz: float, scale: int) -> float:
-    """Where thinning with scipy has taken 3 dB."""
-    frequencies_hz = nyquist_hz * np.linspace(0.8, 1, 401)
-    return float(frequencies_hz[np.argmax(decimation_db(frequencies_hz, nyquist_hz, scale) < -3)])
+def _decimations(bands_hz: Floats, nyquist_hz: float, scale: int) -> Family:
+    """Thinning by ``scale`` with scipy, at every depth."""
+    depths_db = np.array(DEPTHS_DB)
+    # The slope is steep: a band's power is the mean over its width.
+    within_hz = bands_hz[:, None] * 2 ** (np.linspace(-0.5, 0.5, 9) / BANDS_PER_OCTAVE)
+    passed = np.mean(10 ** (decimation_db(within_hz, nyquist_hz, scale) / 10), axis=1)
+    curves_db = 10 * np.log10(passed + 10 ** (-depths_db[:, None] / 10))
+    slope_hz = nyquist_hz * np.linspace(0.8, 1, 401)
+    half_power = np.argmax(decimation_db(slope_hz, nyquist_hz, scale) < -3)
+    rows = depths_db.size
+    return Family(
+        cutoffs_hz=np.full(rows, slope_hz[half_power]),
+        orders=np.full(rows, ORDERS[-1]),  # says nothing here
+        decimations=np.full(rows, scale),
+        depths_db=depths_db,
+        odds=np.full(rows, RESAMPLER_ODDS * len(ORDERS)),
+        curves_db=curves_db.astype(np.float32),
+    )
 
 
 def natural_spectrum(bands_hz: Floats) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.cutoff import Slope
-from overtone.inference.bands import Top
+from overtone.inference.bands import CROSSOVER_START, Top
 from overtone.inference.info import SpectralInfo
 from overtone.inference.width import StereoWidth
 
@@ -20,8 +20,6 @@ Spectrum = NDArray[np.complex64]
 
 # Frames handed to the network at once: enough to be efficient, few enough to stay small.
 MAX_FRAMES = 256
-# A slope's lifting sets in over the last part of the band below the cutoff, as the crossover does.
-SLOPE_START = 0.97
 
 
 class FrameResidual:
@@ -140,7 +138,8 @@ class SlopeLift:
 
     def __init__(self, info: SpectralInfo, cutoff_hz: float, slope: Slope) -> None:
         frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
-        hz, down_db = np.array([(SLOPE_START * cutoff_hz, 0.0), *slope]).T
+        # Lifting sets in as the crossover does.
+        hz, down_db = np.array([(CROSSOVER_START * cutoff_hz, 0.0), *slope]).T
         gain = 10 ** (np.interp(frequencies_hz, hz, down_db, right=0.0) / 20)
         bins = np.flatnonzero(gain > 1)
         self._bins = slice(bins[0], bins[-1] + 1) if bins.size else slice(0, 0)

@@ -114,10 +114,11 @@ class StreamEnhancer:
             plan = self._assume()
         if plan is not None:
             self._follow(plan)
-        rates = sample_rate, self.output_rate
-        self.latency_samples = max(  # of what may be done to it
-            latency_samples(self.info, *rates) if plan is None or plan.extend_from_hz else 0,
-            resampling_latency(*rates) if plan is None or not plan.extend_from_hz else 0,
+        # Where listening will decide, either may come.
+        extended = [True, False] if plan is None else [plan.extend_from_hz is not None]
+        self.latency_samples = max(
+            latency_samples(self.info if extend else None, sample_rate, self.output_rate)
+            for extend in extended
         )
 
     @property
@@ -293,29 +294,25 @@ def _check_stream(
         raise InvalidInputError(f"listening {listen_s:g} s: must be within 0 to {LISTEN_S:g} s")
 
 
-def latency_samples(info: ModelInfo, sample_rate: int, output_rate: int) -> int:
-    """The delay of a stream that is extended, in samples at ``output_rate``.
+def latency_samples(info: ModelInfo | None, sample_rate: int, output_rate: int) -> int:
+    """The delay of a stream in samples at ``output_rate``; without a model it is only resampled.
 
     What the model needs to have heard, and what the resamplers hold back, where the rates need any:
     soxr works in blocks of its own.
     """
-    route = Route.choose(sample_rate, output_rate, info)
-    rate = route.model_rate
-    resampled_s = resampler_delay_s(route.stuffing * sample_rate, rate)
-    past_s = 0.0
-    if not route.thinning:
-        resampled_s += resampler_delay_s(rate, output_rate)
-    if route.past:
-        past_s = resampler_delay_s(sample_rate, output_rate)
-    delay_s = max(info.latency_samples / rate + resampled_s, past_s)
+    if info is None:
+        delay_s = resampled_s = resampler_delay_s(sample_rate, output_rate)
+    else:
+        route = Route.choose(sample_rate, output_rate, info)
+        rate = route.model_rate
+        resampled_s = resampler_delay_s(route.stuffing * sample_rate, rate)
+        if not route.thinning:
+            resampled_s += resampler_delay_s(rate, output_rate)
+        delay_s = info.latency_samples / rate + resampled_s
+        if route.past:
+            delay_s = max(delay_s, resampler_delay_s(sample_rate, output_rate))
     # Where anything is resampled, either count may be rounded to its disfavour.
     return math.ceil(delay_s * output_rate - 1e-6) + (resampled_s > 0)
-
-
-def resampling_latency(sample_rate: int, output_rate: int) -> int:
-    """The delay of a stream that is only resampled, in samples at ``output_rate``."""
-    delay_s = resampler_delay_s(sample_rate, output_rate)
-    return math.ceil(delay_s * output_rate - 1e-6) + (delay_s > 0)
 
 
 @lru_cache(maxsize=64)
