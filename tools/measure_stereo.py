@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from overtone.audio.files import read_audio
 from overtone.audio.level import active_rms
-from overtone.degrade.filters import LowPass, apply
+from overtone.degrade.lowpass import LowPass, apply
 from overtone.inference.model import Model, load_model
 from overtone.inference.stream import EnhanceStream
 from overtone.metrics import lsd_hf, side_mid_db
 from overtone.metrics.spectral import band_bins, power, spectrum_blocks
 from overtone.report import Cell, Column, Table
-from overtone.training.config import TrainingConfig, load_config
+from overtone.training.recipe import SpectralRecipe, load_recipe
 
 Samples = NDArray[np.float32]
 
@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--model", default="auto")
     arguments = parser.parse_args()
-    recipe = load_config(arguments.recipe)
-    if not isinstance(recipe, TrainingConfig):
+    recipe = load_recipe(arguments.recipe)
+    if not isinstance(recipe, SpectralRecipe):
         parser.error(f"{arguments.recipe} is not a recipe of the extender")
     model = load_model(arguments.model, device="cpu", threads=1)
     paths = [p for c in recipe.corpora for p in c.split(arguments.data_root, "validation")]

@@ -33,8 +33,8 @@ from overtone.errors import ConfigError
 from overtone.models.extender import SpectralExtender
 from overtone.training import spectral
 from overtone.training.adversarial import Adversary, Scene
-from overtone.training.config import TrainingConfig, load_config
 from overtone.training.loop import average_into
+from overtone.training.recipe import SpectralRecipe, load_recipe
 from overtone.training.task import has_bfloat16
 
 LOSSES = ("spectral_distances", "signal_distance", "band_power_distance", "fidelity_distance")
@@ -84,7 +84,7 @@ def _leaf(value: Tensor) -> Tensor:
     return value.detach().requires_grad_(value.requires_grad)
 
 
-def noise_store(folder: Path, config: TrainingConfig) -> SampleStore:
+def noise_store(folder: Path, config: SpectralRecipe) -> SampleStore:
     """Noise in place of the recipe's corpora: two files for training in each."""
     length = SECONDS_A_FILE * config.model.sample_rate
     files = [
@@ -98,7 +98,7 @@ def noise_store(folder: Path, config: TrainingConfig) -> SampleStore:
     return SampleStore(folder)
 
 
-def measure(config: TrainingConfig, steps: int, *, compiled: bool) -> tuple[Timings, float]:
+def measure(config: SpectralRecipe, steps: int, *, compiled: bool) -> tuple[Timings, float]:
     """Time ``steps`` steps after one that warms up; also returns the seconds of audio in a step."""
     c, o = config.model, config.optimiser
     crop_samples = c.window_samples + (o.crop_frames - 1) * c.hop_samples
@@ -145,7 +145,7 @@ def _watch_parts(
     model: SpectralExtender,
     predict: Callable[..., Any],
     batch: Any,
-    config: TrainingConfig,
+    config: SpectralRecipe,
 ) -> None:
     """The network and each loss by themselves."""
     watched: dict[str, Any] = {
@@ -155,7 +155,7 @@ def _watch_parts(
         spectral.losses(model, timings.watched("network", predict), batch, config)
 
 
-def _watch_discriminators(timings: Timings, batch: Any, config: TrainingConfig) -> None:
+def _watch_discriminators(timings: Timings, batch: Any, config: SpectralRecipe) -> None:
     """Each discriminator by itself: what it costs the network's turn, and its own turn."""
     if config.adversarial is None:
         return
@@ -212,10 +212,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        config = load_config(options.recipe)
+        config = load_recipe(options.recipe)
     except ConfigError as error:
         parser.error(str(error))
-    if not isinstance(config, TrainingConfig):
+    if not isinstance(config, SpectralRecipe):
         parser.error(f"{options.recipe}: not a recipe of the spectral extender")
     timings, audio_seconds = measure(config, max(1, options.steps), compiled=options.compile)
     how = "compiled" if options.compile else "not compiled"

@@ -13,7 +13,7 @@ from scipy import signal
 from overtone.audio.cutoff import REACH_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
 from overtone.audio.decimation import decimation_response
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
-from overtone.degrade.filters import LowPass, apply
+from overtone.degrade.lowpass import LowPass, apply
 from overtone.errors import InvalidInputError
 
 CUTOFFS_HZ = (1000, 2000, 4000, 5500, 8000, 11000)

@@ -6,9 +6,9 @@ import soundfile
 
 from overtone.data import prepare as module
 from overtone.data.archive import PatchArchive
-from overtone.data.lineage import Listing, piano, seeded
 from overtone.data.patches import PatchSettings, make_pair
 from overtone.data.prepare import prepare
+from overtone.data.splits import Listing, piano, seeded
 from overtone.errors import InvalidInputError
 
 SETTINGS = PatchSettings(

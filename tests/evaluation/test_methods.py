@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from overtone.degrade.baselines import upsample
 from overtone.degrade.spline import decimate, interpolate
 from overtone.errors import ConfigError, InvalidInputError, MissingExtraError, ModelError
 from overtone.evaluation import methods
+from overtone.evaluation.baselines import upsample
 from overtone.evaluation.methods import find_method, in_pieces
 from overtone.metrics import snr_db
 

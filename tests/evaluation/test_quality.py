@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from overtone.degrade.baselines import BASELINES, soxr
 from overtone.errors import InvalidInputError
+from overtone.evaluation.baselines import BASELINES, soxr
 from overtone.evaluation.quality import choose_systems, compare, spread
 from overtone.evaluation.quality_page import (
     BEGIN,

@@ -9,6 +9,20 @@ import pytest
 import soundfile
 
 from overtone.cli import main
+from overtone.degrade.conditions import (
+    CLIPPING,
+    CODEC,
+    LEVEL,
+    LOW_PASS,
+    NOISE,
+    matrix,
+)
+from overtone.degrade.conditions import (
+    Condition as Cell,
+)
+from overtone.degrade.conditions import (
+    Degraded as Damaged,
+)
 from overtone.errors import InvalidInputError
 from overtone.evaluation import robustness, robustness_page
 from overtone.evaluation.robustness import (
@@ -19,16 +33,6 @@ from overtone.evaluation.robustness import (
     choose_clips,
     measure,
     score,
-)
-from overtone.evaluation.robustness_cells import (
-    CLIPPING,
-    CODEC,
-    LEVEL,
-    LOW_PASS,
-    NOISE,
-    Cell,
-    Damaged,
-    matrix,
 )
 from overtone.evaluation.robustness_page import (
     full_table,
@@ -58,7 +62,7 @@ def cells():
 
 
 def damaged(cell, speech, seed=0):
-    return cell.damage(speech, RATE, np.random.default_rng(seed))
+    return cell.degrade(speech, RATE, np.random.default_rng(seed))
 
 
 def power_db(x, low_hz, high_hz):

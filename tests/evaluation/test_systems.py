@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from overtone.degrade.baselines import BASELINES
 from overtone.errors import InvalidInputError, ModelError
+from overtone.evaluation.baselines import BASELINES
 from overtone.evaluation.systems import find_system, find_systems
 from overtone.inference.model import model_path
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from overtone.audio.files import read_audio
-from overtone.degrade.filters import LowPass, apply
+from overtone.degrade.lowpass import LowPass, apply
 from overtone.inference import Enhancer
 from overtone.inference.bands import CROSSOVER_START, Top
 from overtone.inference.frames import Ceiling, SlopeLift

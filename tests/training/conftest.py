@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from overtone.cli import app
 from overtone.data.corpora import SampleStore
 from overtone.training import export
-from overtone.training.config import TrainingConfig
+from overtone.training.recipe import SpectralRecipe
 
 RECIPE = """
 name = "tiny"
@@ -77,7 +77,7 @@ def tiny():
         settings = tomllib.loads(RECIPE)
         for key, value in changes.items():
             settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
-        return TrainingConfig.model_validate(settings)
+        return SpectralRecipe.model_validate(settings)
 
     return make
 

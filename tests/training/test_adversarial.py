@@ -22,7 +22,7 @@ from overtone.training.adversarial import (
     generator_hinge,
 )
 from overtone.training.checkpoint import load_model
-from overtone.training.config import load_config
+from overtone.training.recipe import load_recipe
 
 SMALL = {"windows": [256, 512], "channels": 4}
 
@@ -334,12 +334,12 @@ def test_what_is_wrong_with_the_table_is_said_with_its_key(tmp_path, recipe, tab
     windows = "" if "windows" in table else "windows = [256]\n"
     path.write_text(f"{recipe}\n[adversarial]\n{windows}{table}\n")
     with pytest.raises(ConfigError, match=rf"recipe\.toml: {said}"):
-        load_config(path)
+        load_recipe(path)
 
 
 def test_the_second_stage_fits_the_first():
     folder = Path(__file__).resolve().parents[2] / "configs"
-    first, second = (load_config(folder / f"{n}.toml") for n in ("speech", "speech_adversarial"))
+    first, second = (load_recipe(folder / f"{n}.toml") for n in ("speech", "speech_adversarial"))
     assert second.model == first.model
     assert second.corpora == first.corpora
     assert second.adversarial

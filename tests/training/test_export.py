@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import overtone
 from overtone import Enhancer, load_model
-from overtone.degrade.filters import LowPass, apply
+from overtone.degrade.lowpass import LowPass, apply
 from overtone.errors import ConfigError, InvalidInputError
 from overtone.inference.info import METADATA_KEY
 from overtone.training import checkpoint as checkpoints

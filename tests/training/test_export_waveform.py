@@ -14,7 +14,6 @@ from overtone.inference import Enhancer
 from overtone.models.audiounet import AudioUNet, AudioUNetConfig
 from overtone.training import checkpoint as checkpoints
 from overtone.training import export_waveform
-from overtone.training.config import read_recipe
 from overtone.training.export import export
 from overtone.training.export_waveform import (
     TOLERANCE,
@@ -24,6 +23,7 @@ from overtone.training.export_waveform import (
     waveform_graph,
 )
 from overtone.training.networks import build_network
+from overtone.training.recipe import read_recipe
 
 RECIPE = {
     "name": "tiny-x4",

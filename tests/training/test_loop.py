@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 
 from overtone.data.crops import Batch, CropSampler
-from overtone.degrade.filters import LowPass, apply
+from overtone.degrade.lowpass import LowPass, apply
 from overtone.errors import ConfigError
 from overtone.models.extender import Prediction, SpectralExtender
 from overtone.training import loop, spectral

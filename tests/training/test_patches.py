@@ -17,9 +17,9 @@ from overtone.errors import ConfigError
 from overtone.metrics import lineage_lsd, lineage_snr_db
 from overtone.training import loop
 from overtone.training.checkpoint import load_model
-from overtone.training.config import PatchRecipe, read_recipe
 from overtone.training.losses import PatchLossConfig, patch_losses
 from overtone.training.patches import PatchTask, patch_scores, restore
+from overtone.training.recipe import PatchRecipe, read_recipe
 
 RECIPE = """
 name = "tiny"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from overtone.degrade.filters import LowPass, apply
+from overtone.degrade.lowpass import LowPass, apply
 from overtone.metrics import lsd, snr_db
 from overtone.models.extender import ExtenderConfig, SpectralExtender
 from overtone.training.validate import extend, validate

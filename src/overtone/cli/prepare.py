@@ -11,7 +11,7 @@ import typer
 from overtone.errors import InvalidInputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from overtone.data.lineage import Listing, Split
+    from overtone.data.splits import Listing, Split
 
 app = typer.Typer(
     help="Turn recordings into an HDF5 archive of patches.",
@@ -68,7 +68,7 @@ def files(
         --scale 4 --sr 16000 --dimension 8192 --stride 4096 --interpolate --low-pass
     """
     _require_extra()
-    from overtone.data.lineage import read_file_list
+    from overtone.data.splits import read_file_list
 
     listing = read_file_list(file_list, in_dir.expanduser())
     _prepare(
@@ -116,10 +116,10 @@ def vctk(
 ) -> None:
     """Prepare VCTK 0.80 or 0.92: one speaker, or all with the last ones held out."""
     _require_extra()
-    from overtone.data import lineage
+    from overtone.data import splits
 
     _run(
-        lineage.vctk(root, _split(split), speaker=speaker, microphone=microphone, once=once),
+        splits.vctk(root, _split(split), speaker=speaker, microphone=microphone, once=once),
         out,
         list_only,
         workers,
@@ -157,10 +157,10 @@ def gtzan(
 ) -> None:
     """Prepare one genre of GTZAN, the last tenth of its tracks held out."""
     _require_extra()
-    from overtone.data import lineage
+    from overtone.data import splits
 
     _run(
-        lineage.gtzan(root, _split(split), genre),
+        splits.gtzan(root, _split(split), genre),
         out,
         list_only,
         workers,
@@ -207,15 +207,15 @@ def piano(
 ) -> None:
     """Prepare SampleRNN's piano arrays (music_train.npy ...), or recordings split 88/6/6."""
     _require_extra()
-    from overtone.data import lineage
+    from overtone.data import splits
 
     where = file_list or root
     if where is None or (file_list and root):
         raise InvalidInputError("give either a folder or one array with --file-list")
-    listing = lineage.piano(where, _split(split), seed=split_seed)
+    listing = splits.piano(where, _split(split), seed=split_seed)
     if stride is None:
         arrays = listing.names[0].endswith(".npy")
-        stride = lineage.rules("piano")["stride" if arrays else "recordings_stride"]
+        stride = splits.split_rules("piano")["stride" if arrays else "recordings_stride"]
     _run(
         listing,
         out,
@@ -258,13 +258,13 @@ def folder(
 ) -> None:
     """Prepare any folder of recordings, split by whole files."""
     _require_extra()
-    from overtone.data import lineage
+    from overtone.data import splits
 
     part = _split(split)
     if split_by == "name":
-        listing = lineage.by_name(root, part, validation_fraction=validation, test_fraction=test)
+        listing = splits.by_name(root, part, validation_fraction=validation, test_fraction=test)
     elif split_by == "seed":
-        listing = lineage.seeded(
+        listing = splits.seeded(
             root, part, seed=split_seed, validation_fraction=validation, test_fraction=test
         )
     else:
@@ -308,7 +308,7 @@ def inspect(
 def splits() -> None:
     """Print the rules by which the known corpora are split."""
     _require_extra()
-    from overtone.data.lineage import rules_text
+    from overtone.data.splits import rules_text
 
     typer.echo(rules_text(), nl=False)
 
@@ -322,7 +322,7 @@ def _require_extra() -> None:
 
 
 def _split(name: str) -> Split:
-    from overtone.data.lineage import SPLITS
+    from overtone.data.splits import SPLITS
 
     for split in SPLITS:
         if name == split:

@@ -11,8 +11,8 @@ import typer
 from overtone.cli.options import ModelOption
 
 if TYPE_CHECKING:
+    from overtone.degrade.conditions import Condition as Cell
     from overtone.evaluation.robustness import Run
-    from overtone.evaluation.robustness_cells import Cell
 
 
 def robustness(

@@ -70,11 +70,11 @@ def train(
     try:
         import torch
 
-        from overtone.training.config import load_config
         from overtone.training.loop import train as run
+        from overtone.training.recipe import load_recipe
     except ModuleNotFoundError as error:
         raise MissingExtraError("overtone train", "train") from error
-    config = load_config(recipe)
+    config = load_recipe(recipe)
     length = {"steps": steps, "epochs": epochs}
     chosen = {name: value for name, value in length.items() if value is not None}
     for name in chosen:

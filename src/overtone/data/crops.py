@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import fft
 
 from overtone.data.corpora import Corpus, SampleStore, Split, StoredFile
-from overtone.degrade.filters import LowPass, droop, lifted, random_low_pass
-from overtone.degrade.transform import transform_coded
+from overtone.degrade.lowpass import LowPass, droop, lifted, random_low_pass
+from overtone.degrade.mdct import transform_coded
 from overtone.errors import ConfigError
 
 

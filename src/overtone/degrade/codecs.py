@@ -1,20 +1,23 @@
 """What lossy codecs leave of a recording: round trips in memory, from MP3 to the telephone's.
 
-libsndfile does the coding, so nothing beyond the core install is needed. It takes a "compression
-level" from 0 to 1 instead of a bit rate; the level that yields a wanted rate was found in its
-sources and is held by a test. The decoded audio is as long as the original and aligned with it.
+libsndfile does the coding, so nothing beyond the core install is needed; only AAC takes FFmpeg's
+encoder through PyAV (extra ``formats``), in MP4, whose header tells the decoder how many priming
+samples to drop. libsndfile takes a "compression level" from 0 to 1 instead of a bit rate; the level
+that yields a wanted rate was found in its sources and is held by a test. The decoded audio is as
+long as the original and aligned with it.
 """
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
-from overtone.errors import InvalidInputError
+from overtone.errors import InvalidInputError, MissingExtraError
 
 Samples = NDArray[np.float32]
 
@@ -25,6 +28,9 @@ cannot tell the decoder to remove it."""
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
 TELEPHONE_SUBTYPES = {"GSM": "GSM610", "mu-law": "ULAW", "A-law": "ALAW"}
 GSM_BLOCK_SAMPLES = 320
+AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+AAC_FRAME_SAMPLES = 1024
+AAC_LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 def mp3_roundtrip(samples: ArrayLike, sample_rate: int, bitrate_kbps: float) -> Samples:
@@ -93,6 +99,33 @@ def telephone_roundtrip(samples: ArrayLike, codec: str) -> Samples:
     return fit(decoded, x.size)
 
 
+def aac_roundtrip(samples: ArrayLike, sample_rate: int, bitrate_kbps: float) -> Samples:
+    """Code as AAC-LC in MP4 and decode.
+
+    ``samples`` are ``[samples]``, or ``[channels, samples]`` with one or two channels; so is the
+    result. ``bitrate_kbps`` counts all channels; the encoder comes near it. Raises
+    MissingExtraError without PyAV, InvalidInputError for a rate or shape that AAC cannot have.
+    """
+    x = np.asarray(samples, dtype=np.float32)
+    if sample_rate not in AAC_RATES_HZ:
+        raise InvalidInputError(f"AAC has no rate of {sample_rate} Hz; use one of {AAC_RATES_HZ}")
+    if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] not in AAC_LAYOUTS):
+        raise InvalidInputError(f"codecs take [samples] or [1 or 2, samples], not {x.shape}")
+    if not 8 <= bitrate_kbps <= 512:
+        raise InvalidInputError(f"AAC bit rate must be 8 to 512 kbit/s, not {bitrate_kbps:g}")
+    if x.shape[-1] == 0:
+        return x.copy()
+    try:
+        import av
+    except ImportError as error:
+        raise MissingExtraError("coding AAC", "formats") from error
+    coded = _encode_aac(av, np.atleast_2d(x), sample_rate, bitrate_kbps)
+    with av.open(io.BytesIO(coded), "r") as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    decoded = np.concatenate(frames, axis=1).astype(np.float32, copy=False)
+    return fit(decoded, x.shape[-1]).reshape(x.shape)
+
+
 def _level(codec: str, bitrate_kbps: float, low_kbps: float, high_kbps: float) -> float:
     """Compression level for a bit rate: libsndfile maps 0..1 linearly to highest..lowest."""
     if not low_kbps <= bitrate_kbps <= high_kbps:
@@ -155,3 +188,18 @@ def fit(x: Samples, samples: int) -> Samples:
     missing = samples - x.shape[-1]
     pad = [(0, 0)] * (x.ndim - 1) + [(0, max(0, missing))]
     return np.pad(x, pad)[..., :samples]
+
+
+def _encode_aac(av: Any, x: Samples, sample_rate: int, bitrate_kbps: float) -> bytes:
+    layout = AAC_LAYOUTS[x.shape[0]]
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        track = container.add_stream("aac", rate=sample_rate, layout=layout)
+        track.bit_rate = round(1000 * bitrate_kbps)
+        for start in range(0, x.shape[1], AAC_FRAME_SAMPLES):
+            block = np.ascontiguousarray(x[:, start : start + AAC_FRAME_SAMPLES])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = sample_rate, start
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    return stream.getvalue()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.files import read_audio
 from overtone.audio.resample import resample
-from overtone.degrade.filters import FAMILIES, LowPass, apply
+from overtone.degrade.lowpass import FAMILIES, LowPass, apply
 from overtone.degrade.spline import decimate
 from overtone.errors import InvalidInputError
 
@@ -30,7 +30,7 @@ class Degradation:
     """How a low side is made: one of :data:`FILTERS`, and the ratio of the rates.
 
     ``decimate`` is the lineage's protocol; ``soxr`` is a plain conversion; a family of
-    :mod:`overtone.degrade.filters` has its edge at ``edge`` times the low Nyquist frequency, and
+    :mod:`overtone.degrade.lowpass` has its edge at ``edge`` times the low Nyquist frequency, and
     soxr takes the samples after it.
     """
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from overtone.audio.files import AudioWriter, read_audio
 from overtone.audio.formats import INPUT_EXTENSIONS
 from overtone.audio.resample import resample
-from overtone.data.lineage import listed_names
+from overtone.data.splits import listed_names
 from overtone.degrade.spline import decimate, interpolate
 from overtone.errors import InvalidInputError
 from overtone.evaluation.methods import Method

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone import __version__
-from overtone.degrade.baselines import BASELINES
 from overtone.errors import InvalidInputError, MissingExtraError, ModelError
+from overtone.evaluation.baselines import BASELINES
 from overtone.evaluation.systems import find_system, sha256
 from overtone.inference.model import load_model, model_path
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.files import read_audio
-from overtone.degrade.baselines import BASELINES, soxr
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.alignment import find_shift, overlap
+from overtone.evaluation.baselines import BASELINES, soxr
 from overtone.evaluation.cases import Case, Clip
 from overtone.evaluation.suites import Suite
 from overtone.evaluation.systems import System, always, find_systems, sha256

@@ -20,9 +20,11 @@ from overtone.audio.cutoff import estimate_cutoff
 from overtone.audio.files import AudioReader
 from overtone.audio.resample import resample
 from overtone.degrade.codecs import fit
+from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Samples, matrix
+from overtone.degrade.conditions import Condition as Cell
+from overtone.degrade.conditions import Degraded as Damaged
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.edges import codec_edge_hz
-from overtone.evaluation.robustness_cells import USUAL_CUTOFF_HZ, Cell, Damaged, Samples, matrix
 from overtone.evaluation.systems import sha256
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.plan import find_sources
@@ -267,7 +269,7 @@ def measure(
     for cell in cells:
         try:
             damaged = [
-                cell.damage(clip.samples, clip.sample_rate, np.random.default_rng([seed, index]))
+                cell.degrade(clip.samples, clip.sample_rate, np.random.default_rng([seed, index]))
                 for index, clip in enumerate(clips)
             ]
         except OvertoneError as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from overtone.degrade.conditions import UNITS
 from overtone.errors import MissingExtraError
 from overtone.evaluation.robustness import (
     LSD_TOLERANCE,
@@ -18,7 +19,6 @@ from overtone.evaluation.robustness import (
     breaks_lsd,
     breaks_snr,
 )
-from overtone.evaluation.robustness_cells import UNITS
 from overtone.metrics import METRICS, settings_lines
 from overtone.report import Column, Table
 from overtone.report.heatmap import Grid, draw_heatmap

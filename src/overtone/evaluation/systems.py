@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone import __version__
-from overtone.degrade.baselines import BASELINES, soxr, upsample
+from overtone.evaluation.baselines import BASELINES, soxr, upsample
 from overtone.inference.enhancer import Enhancer
 
 FloatArray = NDArray[np.float32]

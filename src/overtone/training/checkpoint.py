@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
-from overtone.training.config import Recipe, problems, read_recipe
 from overtone.training.networks import build_network
+from overtone.training.recipe import Recipe, problems, read_recipe
 from overtone.training.task import Player
 
 

@@ -24,9 +24,9 @@ from overtone.inference.info import ModelInfo, SpectralInfo
 from overtone.models.extender import SpectralExtender
 from overtone.training import export_waveform
 from overtone.training.checkpoint import load_model
-from overtone.training.config import PatchRecipe, Recipe, TrainingConfig
 from overtone.training.deploy import DeployedExtender, quantise
 from overtone.training.graphs import halve_weights, round_weights, trace
+from overtone.training.recipe import PatchRecipe, Recipe, SpectralRecipe
 
 # Torch and onnxruntime sum in different orders; beyond this the graph is wrong.
 TOLERANCE = 1e-4
@@ -50,7 +50,7 @@ def random_inputs(model: SpectralExtender, channels: int, frames: int, seed: int
 
 
 def describe(
-    model: SpectralExtender, config: TrainingConfig, step: int, seconds: float
+    model: SpectralExtender, config: SpectralRecipe, step: int, seconds: float
 ) -> SpectralInfo:
     """What the model file says of itself."""
     c = config.model
@@ -101,7 +101,7 @@ def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> ModelI
 
 def _write(model: nn.Module, recipe: Recipe, progress: dict[str, Any], part: Path) -> ModelInfo:
     match recipe:
-        case TrainingConfig():
+        case SpectralRecipe():
             return _write_spectral(cast(SpectralExtender, model), recipe, progress, part)
         case PatchRecipe():
             return _write_waveform(model, recipe, progress, part)
@@ -109,7 +109,7 @@ def _write(model: nn.Module, recipe: Recipe, progress: dict[str, Any], part: Pat
 
 
 def _write_spectral(
-    model: SpectralExtender, config: TrainingConfig, progress: dict[str, Any], part: Path
+    model: SpectralExtender, config: SpectralRecipe, progress: dict[str, Any], part: Path
 ) -> SpectralInfo:
     info = describe(model, config, progress["step"], progress["seconds"])
     proto = _graph(model, info)

@@ -20,8 +20,8 @@ from overtone import __version__
 from overtone.degrade.spline import DECIMATION_PASSBAND
 from overtone.errors import ConfigError
 from overtone.inference.info import WaveformInfo
-from overtone.training.config import PatchRecipe
 from overtone.training.graphs import halve_weights, trace
+from overtone.training.recipe import PatchRecipe
 
 # Torch and onnxruntime sum in different orders; where any sample is off by more than this part of
 # the RMS of what the network adds, the graph is wrong.

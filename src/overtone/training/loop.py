@@ -31,7 +31,7 @@ from overtone.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from overtone.training.config import OptimiserConfig, Recipe
+from overtone.training.recipe import OptimiserConfig, Recipe
 from overtone.training.task import Log, Task, Turn
 from overtone.training.tasks import make_task
 

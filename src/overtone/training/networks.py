@@ -11,7 +11,7 @@ from overtone.models.afilm import AFiLMUNet
 from overtone.models.audiounet import AudioUNet
 from overtone.models.extender import SpectralExtender
 from overtone.models.tfilm import TFiLMUNet
-from overtone.training.config import Recipe
+from overtone.training.recipe import Recipe
 
 NETWORKS: dict[str, Callable[[Any], nn.Module]] = {
     "extender": SpectralExtender,

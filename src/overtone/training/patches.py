@@ -16,9 +16,9 @@ from overtone.audio.level import LevelMeter
 from overtone.data.archive import PatchArchive
 from overtone.errors import ConfigError, InvalidInputError
 from overtone.metrics import lineage_lsd, lineage_snr_db, lsd
-from overtone.training.config import PatchRecipe
 from overtone.training.losses import patch_losses
 from overtone.training.networks import build_network
+from overtone.training.recipe import PatchRecipe
 from overtone.training.task import Log, Player, Turn, Verdict, has_bfloat16
 
 Samples = NDArray[np.float32]

@@ -14,7 +14,6 @@ from overtone.data.corpora import SampleStore
 from overtone.data.crops import Batch, CropSampler
 from overtone.models.extender import Prediction, SpectralExtender
 from overtone.training.adversarial import Adversary, Scene
-from overtone.training.config import OptimiserConfig, TrainingConfig
 from overtone.training.losses import (
     band_power_distance,
     band_weight,
@@ -24,6 +23,7 @@ from overtone.training.losses import (
     signal_distance,
     spectral_distances,
 )
+from overtone.training.recipe import OptimiserConfig, SpectralRecipe
 from overtone.training.task import Log, Player, Turn, Verdict, has_bfloat16
 from overtone.training.validate import validate
 
@@ -33,7 +33,7 @@ class SpectralTask:
 
     def __init__(
         self,
-        recipe: TrainingConfig,
+        recipe: SpectralRecipe,
         data_root: Path,
         *,
         cache: Path,
@@ -111,7 +111,7 @@ def losses(
     model: SpectralExtender,
     predict: Callable[..., Any],
     batch: Batch,
-    config: TrainingConfig,
+    config: SpectralRecipe,
     adversary: Adversary | None = None,
 ) -> dict[str, Tensor]:
     """All loss terms of one batch; ``total`` is what is minimised.

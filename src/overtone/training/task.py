@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from overtone.training.config import OptimiserConfig
+from overtone.training.recipe import OptimiserConfig
 
 Log = Callable[[str], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from overtone.training.config import PatchRecipe, Recipe, TrainingConfig
 from overtone.training.patches import PatchTask
+from overtone.training.recipe import PatchRecipe, Recipe, SpectralRecipe
 from overtone.training.spectral import SpectralTask
 from overtone.training.task import Log, Task
 
@@ -19,7 +19,7 @@ def make_task(
         ConfigError: a corpus or archive is missing or does not fit, or the cache cannot be written.
     """
     match recipe:
-        case TrainingConfig():
+        case SpectralRecipe():
             return SpectralTask(
                 recipe, data_root, cache=cache, compile_model=compile_model, log=log
             )

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from overtone.data.corpora import SampleStore
-from overtone.degrade.filters import LowPass, apply
+from overtone.degrade.lowpass import LowPass, apply
 from overtone.metrics import lsd, snr_db
 from overtone.models.extender import SpectralExtender
-from overtone.training.config import TrainingConfig
 from overtone.training.losses import frames, overlap_add
+from overtone.training.recipe import SpectralRecipe
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def extend(
 
 
 def validate(
-    model: SpectralExtender, store: SampleStore, config: TrainingConfig
+    model: SpectralExtender, store: SampleStore, config: SpectralRecipe
 ) -> list[dict[str, float]]:
     """Mean LSD, LSD-HF, LSD-LF, SNR (dB) by cutoff, the faithful SNR, and the input's own beside.
 

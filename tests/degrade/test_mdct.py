@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from numpy.lib.stride_tricks import sliding_window_view
 
-from overtone.degrade import transform
+from overtone.degrade import mdct
 from overtone.degrade.codecs import mp3_roundtrip
-from overtone.degrade.transform import transform_coded
+from overtone.degrade.mdct import transform_coded
 from overtone.errors import InvalidInputError
 
 RATE = 48000
@@ -56,8 +56,8 @@ def test_the_harder_the_more_holes(speech):
 @pytest.mark.parametrize("block", [2, 288, 576])
 def test_the_transform_is_undone_by_its_inverse(rng, length, block):
     samples = rng.standard_normal((2, length)).astype(np.float32)
-    lines = transform._mdct(samples, block)
-    assert np.allclose(transform._inverse_mdct(lines, length), samples, atol=1e-5)
+    lines = mdct._mdct(samples, block)
+    assert np.allclose(mdct._inverse_mdct(lines, length), samples, atol=1e-5)
     # Critically sampled: no more numbers than samples, but for the ends.
     assert lines.shape == (2, -(-length // block) + 1, block)
 

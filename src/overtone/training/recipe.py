@@ -90,7 +90,7 @@ class Recipe(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-class TrainingConfig(Recipe):
+class SpectralRecipe(Recipe):
     """The spectral extender, on crops of whole corpora that are degraded at random."""
 
     network: Literal["extender"] = "extender"
@@ -181,7 +181,7 @@ class AFiLMRecipe(PatchRecipe):
 
 
 RECIPES: dict[str, type[Recipe]] = {
-    "extender": TrainingConfig,
+    "extender": SpectralRecipe,
     "audiounet": AudioUNetRecipe,
     "tfilm": TFiLMRecipe,
     "afilm": AFiLMRecipe,
@@ -202,7 +202,7 @@ def read_recipe(values: dict[str, Any]) -> Recipe:
     return RECIPES[network].model_validate(values)
 
 
-def load_config(path: Path) -> Recipe:
+def load_recipe(path: Path) -> Recipe:
     """Read a TOML recipe.
 
     Raises:

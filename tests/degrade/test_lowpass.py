@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from overtone.degrade.filters import (
+from overtone.degrade.lowpass import (
     FAMILIES,
     RESAMPLER_PASSBAND,
     LowPass,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from overtone.degrade.aac import aac_roundtrip
+from overtone.degrade.codecs import aac_roundtrip
 from overtone.errors import InvalidInputError, MissingExtraError
 
 pytest.importorskip("av")

@@ -5,7 +5,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from overtone.data import lineage
+from overtone.data import splits
 from overtone.errors import InvalidInputError
 
 
@@ -36,8 +36,8 @@ def vctk_080(tree):
 
 
 def test_the_lineage_s_speaker_is_split_into_223_and_32(vctk_080):
-    train = lineage.vctk(vctk_080, "train", speaker="p225")
-    validation = lineage.vctk(vctk_080, "validation", speaker="p225")
+    train = splits.vctk(vctk_080, "train", speaker="p225")
+    validation = splits.vctk(vctk_080, "validation", speaker="p225")
     assert (len(train.names), len(validation.names)) == (223, 32)
     assert train.names[-1] == "p225/p225_223.wav"
     assert validation.names == tuple(f"p225/p225_{n}.wav" for n in range(224, 232)) * 4
@@ -46,13 +46,13 @@ def test_the_lineage_s_speaker_is_split_into_223_and_32(vctk_080):
 
 
 def test_held_out_utterances_can_be_taken_once(vctk_080):
-    validation = lineage.vctk(vctk_080, "validation", speaker="p225", once=True)
+    validation = splits.vctk(vctk_080, "validation", speaker="p225", once=True)
     assert len(validation.names) == len(set(validation.names)) == 8
 
 
 def test_the_corpus_or_its_folder_of_speakers_can_be_given(vctk_080):
     listings = [
-        lineage.vctk(folder, "all")
+        splits.vctk(folder, "all")
         for folder in (vctk_080, vctk_080 / "VCTK-Corpus", vctk_080 / "VCTK-Corpus/wav48")
     ]
     assert listings[0] == listings[1] == listings[2]
@@ -60,11 +60,11 @@ def test_the_corpus_or_its_folder_of_speakers_can_be_given(vctk_080):
 
 
 def test_the_last_speakers_are_held_out(vctk_080):
-    train = lineage.vctk(vctk_080, "train")
-    validation = lineage.vctk(vctk_080, "validation")
+    train = splits.vctk(vctk_080, "train")
+    validation = splits.vctk(vctk_080, "validation")
     assert {name[:4] for name in train.names} == {"p225", "p226", "p345"}
     assert validation.names == ("p347/p347_001.wav", "p376/p376_001.wav")
-    assert disjoint_and_complete([train, validation], lineage.vctk(vctk_080, "all"))
+    assert disjoint_and_complete([train, validation], splits.vctk(vctk_080, "all"))
 
 
 @pytest.mark.parametrize("microphone", ["mic1", "mic2"])
@@ -75,70 +75,70 @@ def test_vctk_092_gives_one_microphone(tree, microphone):
         for n in range(1, 21)
         for m in (1, 2)
     )
-    everything = lineage.vctk(root, "all", microphone=microphone)
+    everything = splits.vctk(root, "all", microphone=microphone)
     assert len(everything.names) == 60
     assert all(name.endswith(f"_{microphone}.flac") for name in everything.names)
-    assert {n[:2] for n in lineage.vctk(root, "validation", microphone=microphone).names} == {"s5"}
-    one = lineage.vctk(root, "train", speaker="p225", microphone=microphone)
+    assert {n[:2] for n in splits.vctk(root, "validation", microphone=microphone).names} == {"s5"}
+    one = splits.vctk(root, "train", speaker="p225", microphone=microphone)
     assert len(one.names) == 12
 
 
 def test_gtzan_s_damaged_track_is_reported_and_skipped(tree):
     root = tree(f"genres/{g}/{g}.{n:05}.wav" for g in ("blues", "jazz") for n in range(100))
-    train = lineage.gtzan(root, "train", "jazz")
+    train = splits.gtzan(root, "train", "jazz")
     assert (len(train.names), len(train.left_out)) == (89, 1)
     assert train.left_out[0].startswith("jazz.00054.wav: known to be damaged")
-    blues = lineage.gtzan(root, "validation", "blues")
+    blues = splits.gtzan(root, "validation", "blues")
     assert blues.names == tuple(f"blues.{n:05}.wav" for n in range(90, 100))
     assert blues.left_out == ()
-    parts = [lineage.gtzan(root, split, "blues") for split in ("train", "validation")]
-    assert disjoint_and_complete(parts, lineage.gtzan(root, "all", "blues"))
+    parts = [splits.gtzan(root, split, "blues") for split in ("train", "validation")]
+    assert disjoint_and_complete(parts, splits.gtzan(root, "all", "blues"))
 
 
 def test_piano_arrays_are_split_by_their_names(tree):
     root = tree(["music_train.npy", "music_valid.npy", "music_test.npy"])
-    assert lineage.piano(root, "validation").names == ("music_valid.npy",)
-    assert len(lineage.piano(root, "all").names) == 3
-    alone = lineage.piano(root / "music_test.npy", "train")
+    assert splits.piano(root, "validation").names == ("music_valid.npy",)
+    assert len(splits.piano(root, "all").names) == 3
+    alone = splits.piano(root / "music_test.npy", "train")
     assert (alone.names, alone.split) == (("music_test.npy",), "test")
     (root / "music_valid.npy").unlink()
     with pytest.raises(InvalidInputError, match=r"no music_valid\.npy beside"):
-        lineage.piano(root, "validation")
+        splits.piano(root, "validation")
 
 
 def test_piano_recordings_are_split_88_6_6(tree):
     root = tree(f"{n}.flac" for n in range(100))
-    parts = [lineage.piano(root, split) for split in ("train", "validation", "test")]
+    parts = [splits.piano(root, split) for split in ("train", "validation", "test")]
     assert [len(part.names) for part in parts] == [88, 6, 6]
-    assert disjoint_and_complete(parts, lineage.piano(root, "all"))
+    assert disjoint_and_complete(parts, splits.piano(root, "all"))
 
 
 def test_a_seeded_split_is_repeatable_and_stable(tree):
     root = tree(f"{n % 3}/{n}.flac" for n in range(60))
     options = {"validation_fraction": 0.2, "test_fraction": 0.1}
-    parts = [lineage.seeded(root, s, **options) for s in ("train", "validation", "test")]
+    parts = [splits.seeded(root, s, **options) for s in ("train", "validation", "test")]
     assert [len(part.names) for part in parts] == [42, 12, 6]
-    assert disjoint_and_complete(parts, lineage.seeded(root, "all", **options))
-    assert parts[1] == lineage.seeded(root, "validation", **options)
-    assert parts[1].names != lineage.seeded(root, "validation", seed=1, **options).names
+    assert disjoint_and_complete(parts, splits.seeded(root, "all", **options))
+    assert parts[1] == splits.seeded(root, "validation", **options)
+    assert parts[1].names != splits.seeded(root, "validation", seed=1, **options).names
     before = set(parts[0].names)
     tree(["0/new.flac"])
-    after = set(lineage.seeded(root, "train", **options).names)
+    after = set(splits.seeded(root, "train", **options).names)
     assert len(before ^ after) <= 3  # one new file moves few
 
 
 def test_a_split_by_name_holds_out_the_last(tree):
     root = tree(f"{n:02}.wav" for n in range(20))
-    assert lineage.by_name(root, "validation").names == ("18.wav", "19.wav")
-    parts = [lineage.by_name(root, s, test_fraction=0.05) for s in ("train", "validation", "test")]
+    assert splits.by_name(root, "validation").names == ("18.wav", "19.wav")
+    parts = [splits.by_name(root, s, test_fraction=0.05) for s in ("train", "validation", "test")]
     assert parts[2].names == ("19.wav",)
-    assert disjoint_and_complete(parts, lineage.by_name(root, "all"))
+    assert disjoint_and_complete(parts, splits.by_name(root, "all"))
 
 
 def test_a_file_list_is_taken_in_its_order(tree, tmp_path):
     root = tree(["a.wav", "d/b.flac"])
     (tmp_path / "list.txt").write_text("d/b.flac\n\na.wav\r\nd/b.flac\n")
-    listing = lineage.read_file_list(tmp_path / "list.txt", root)
+    listing = splits.read_file_list(tmp_path / "list.txt", root)
     assert listing.names == ("d/b.flac", "a.wav", "d/b.flac")
 
 
@@ -146,7 +146,7 @@ def test_all_missing_files_of_a_list_are_named(tree, tmp_path):
     root = tree(["a.wav"])
     (tmp_path / "list.txt").write_text("a.wav\nb.wav\nc.wav\n")
     with pytest.raises(InvalidInputError, match=r"2 of 3 files are not in .*: b.wav, c.wav; give"):
-        lineage.read_file_list(tmp_path / "list.txt", root)
+        splits.read_file_list(tmp_path / "list.txt", root)
 
 
 @pytest.mark.parametrize(
@@ -157,20 +157,20 @@ def test_lists_that_name_no_audio_are_refused(tree, tmp_path, text, message):
     root = tree(["a.wav", "notes.txt"])
     (tmp_path / "list").write_text(text)
     with pytest.raises(InvalidInputError, match=message):
-        lineage.read_file_list(tmp_path / "list", root)
+        splits.read_file_list(tmp_path / "list", root)
 
 
 def test_what_is_not_there_is_named(tree, tmp_path):
     root = tree(["wav48/p225/a.wav", "genres/blues/blues.00000.wav", "empty/x.txt"])
     cases = [
-        (lambda: lineage.vctk(root / "no", "train"), "no folder .*no; give"),
-        (lambda: lineage.vctk(root, "train", speaker="p1"), "no speaker 'p1'; there are p225"),
-        (lambda: lineage.gtzan(root, "train", "polka"), "no genre 'polka'.*blues"),
-        (lambda: lineage.gtzan(root, "train", "jazz"), "no folder .*jazz"),
-        (lambda: lineage.gtzan(root, "test", "blues"), "the test split is empty"),
-        (lambda: lineage.seeded(root / "empty", "train"), "empty: no recordings"),
-        (lambda: lineage.seeded(root, "train", validation_fraction=1.0), "not 1 and 0"),
-        (lambda: lineage.read_file_list(root / "none", root), "none: cannot be read"),
+        (lambda: splits.vctk(root / "no", "train"), "no folder .*no; give"),
+        (lambda: splits.vctk(root, "train", speaker="p1"), "no speaker 'p1'; there are p225"),
+        (lambda: splits.gtzan(root, "train", "polka"), "no genre 'polka'.*blues"),
+        (lambda: splits.gtzan(root, "train", "jazz"), "no folder .*jazz"),
+        (lambda: splits.gtzan(root, "test", "blues"), "the test split is empty"),
+        (lambda: splits.seeded(root / "empty", "train"), "empty: no recordings"),
+        (lambda: splits.seeded(root, "train", validation_fraction=1.0), "not 1 and 0"),
+        (lambda: splits.read_file_list(root / "none", root), "none: cannot be read"),
     ]
     for call, message in cases:
         with pytest.raises(InvalidInputError, match=message):
@@ -178,6 +178,6 @@ def test_what_is_not_there_is_named(tree, tmp_path):
 
 
 def test_the_rules_can_be_read_and_name_each_corpus():
-    assert set(tomllib.loads(lineage.rules_text())) == {"vctk", "gtzan", "piano"}
-    fractions = lineage.rules("piano")
+    assert set(tomllib.loads(splits.rules_text())) == {"vctk", "gtzan", "piano"}
+    fractions = splits.split_rules("piano")
     assert np.isclose(1 - fractions["validation_fraction"] - fractions["test_fraction"], 0.88)

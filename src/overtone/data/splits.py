@@ -1,7 +1,7 @@
 """The lineage's corpora: where their files lie, and which are held out.
 
 A :class:`Listing` names the files of one split of one corpus, in a fixed order. The rules are
-data, ``layouts/lineage.toml`` in this package; :func:`rules_text` gives them to be printed.
+data, ``splits.toml`` in this package; :func:`rules_text` gives them to be printed.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Listing:
 
 def rules_text() -> str:
     """The split rules as the TOML text they are kept in."""
-    return (resources.files("overtone.data") / "layouts" / "lineage.toml").read_text("utf-8")
+    return (resources.files("overtone.data") / "splits.toml").read_text("utf-8")
 
 
-def rules(corpus: str) -> dict[str, Any]:
+def split_rules(corpus: str) -> dict[str, Any]:
     """The rules of one corpus: "vctk", "gtzan" or "piano"."""
     found: dict[str, Any] = tomllib.loads(rules_text())[corpus]
     return found
@@ -106,8 +106,8 @@ def vctk(
     ``root`` is the corpus or its folder of speakers; ``microphone`` chooses between the two
     recordings of each utterance in 0.92. ``once`` names no file twice (see the rules).
     """
-    law = rules("vctk")
-    folder = _corpus_folder(root, law["folders"], "VCTK")
+    rules = split_rules("vctk")
+    folder = _corpus_folder(root, rules["folders"], "VCTK")
     speakers = sorted(path.name for path in folder.iterdir() if path.is_dir())
     if speaker is not None:
         if speaker not in speakers:
@@ -115,13 +115,13 @@ def vctk(
                 f"{folder}: no speaker {speaker!r}; there are {', '.join(speakers) or 'none'}"
             )
         names = _utterances(folder, speaker, microphone)
-        held = law["single_speaker"]["held_out_utterances"]
+        held = rules["single_speaker"]["held_out_utterances"]
         train, validation = names[:-held], names[-held:]
         if not once:
-            validation = validation * law["single_speaker"]["repeats"]
+            validation = validation * rules["single_speaker"]["repeats"]
         rule = f"speaker {speaker}, the last {held} utterances held out"
     else:
-        held_out = set(law["multi_speaker"]["held_out_speakers"])
+        held_out = set(rules["multi_speaker"]["held_out_speakers"])
         named = {name: _utterances(folder, name, microphone) for name in speakers}
         train = [file for name in speakers if name not in held_out for file in named[name]]
         validation = [file for name in speakers if name in held_out for file in named[name]]
@@ -131,21 +131,21 @@ def vctk(
 
 def gtzan(root: Path, split: Split, genre: str) -> Listing:
     """GTZAN: one ``genre``, the last tenth of its tracks held out."""
-    law = rules("gtzan")
-    if genre not in law["genres"]:
-        raise InvalidInputError(f"no genre {genre!r} in GTZAN; known: {', '.join(law['genres'])}")
-    folder = _corpus_folder(root, law["folders"], "GTZAN") / genre
+    rules = split_rules("gtzan")
+    if genre not in rules["genres"]:
+        raise InvalidInputError(f"no genre {genre!r} in GTZAN; known: {', '.join(rules['genres'])}")
+    folder = _corpus_folder(root, rules["folders"], "GTZAN") / genre
     if not folder.is_dir():
         raise InvalidInputError(f"no folder {folder}; give the one that holds the genres")
     names = _audio_names(folder)
-    held = _count(len(names), law["held_out_fraction"])
+    held = _count(len(names), rules["held_out_fraction"])
     parts = {
         "train": names[:-held],
         "validation": names[-held:],
         "all": names,
         "test": [],
     }
-    damaged = [name for name in parts[split] if Path(name).stem in law["damaged"]]
+    damaged = [name for name in parts[split] if Path(name).stem in rules["damaged"]]
     kept = [[n for n in parts[p] if n not in damaged] for p in ("train", "validation")]
     left_out = [f"{name}: known to be damaged in GTZAN" for name in damaged]
     rule = f"genre {genre}, the last {held} of {len(names)} tracks held out"
@@ -154,8 +154,8 @@ def gtzan(root: Path, split: Split, genre: str) -> Listing:
 
 def piano(root: Path, split: Split, *, seed: int | None = None) -> Listing:
     """SampleRNN's arrays in ``root`` if they are there, else its recordings split 88/6/6."""
-    law = rules("piano")
-    arrays: dict[str, str] = law["arrays"]
+    rules = split_rules("piano")
+    arrays: dict[str, str] = rules["arrays"]
     if root.is_file() and root.suffix == ".npy":
         split_of = {name: part for part, name in arrays.items()}
         return Listing(
@@ -171,9 +171,9 @@ def piano(root: Path, split: Split, *, seed: int | None = None) -> Listing:
         root,
         split,
         corpus="piano",
-        seed=law["seed"] if seed is None else seed,
-        validation_fraction=law["validation_fraction"],
-        test_fraction=law["test_fraction"],
+        seed=rules["seed"] if seed is None else seed,
+        validation_fraction=rules["validation_fraction"],
+        test_fraction=rules["test_fraction"],
     )
 
 

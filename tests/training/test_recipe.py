@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from overtone.errors import ConfigError
-from overtone.training.config import TrainingConfig, load_config
+from overtone.training.recipe import SpectralRecipe, load_recipe
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("**/*.toml"))
 
@@ -20,14 +20,14 @@ def load(tmp_path, recipe):
             assert old in recipe
             text = recipe.replace(old, new, 1)
         path.write_text(text, encoding="utf-8")
-        return load_config(path)
+        return load_recipe(path)
 
     return run
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_recipes_load_and_say_what_they_train_on(path):
-    recipe = load_config(path)
+    recipe = load_recipe(path)
     if recipe.network == "extender":
         assert recipe.name == path.stem
         assert all(corpus.licence for corpus in recipe.corpora)
@@ -61,7 +61,7 @@ def test_the_hash_stands_for_every_setting(load):
 
 def test_a_configuration_survives_its_json(load):
     config = load()
-    assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
+    assert SpectralRecipe.model_validate_json(config.model_dump_json()) == config
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_files_that_are_no_recipes_are_named(tmp_path, content, said):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"broken\.toml: .*{said}"):
-        load_config(path)
+        load_recipe(path)
 
 
 def test_a_folder_is_no_recipe(tmp_path):
     with pytest.raises(ConfigError, match="cannot read the recipe"):
-        load_config(tmp_path)
+        load_recipe(tmp_path)

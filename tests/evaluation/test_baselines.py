@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from overtone.degrade.baselines import BASELINES, SHALLOWEST_SLOPE_DB, copy_up, soxr, upsample
 from overtone.degrade.spline import decimate, interpolate
 from overtone.errors import InvalidInputError
+from overtone.evaluation.baselines import BASELINES, SHALLOWEST_SLOPE_DB, copy_up, soxr, upsample
 
 every_baseline = pytest.mark.parametrize("name", BASELINES)
 
