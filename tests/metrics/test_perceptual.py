@@ -3,6 +3,7 @@
 import math
 import sys
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import soundfile
 import soxr
 
 from overtone.errors import MissingExtraError
-from overtone.metrics import pesq_mos, require_perceptual, stoi, visqol_mos
+from overtone.metrics import dnsmos_mos, pesq_mos, require_perceptual, stoi, visqol_mos
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,41 @@ class TestStoi:
         assert math.isnan(stoi(np.zeros(16000), speech[:16000], 16000))
         assert math.isnan(stoi(speech[8000:11000], speech[8000:11000], 16000))
         assert math.isnan(stoi(speech[:1], speech[:1], 16000))
+
+
+class TestDnsmos:
+    @pytest.fixture(autouse=True)
+    def _needs_speechmos(self):
+        pytest.importorskip("speechmos")
+
+    def test_agrees_with_speechmos(self, speech, monkeypatch):
+        for package in ("librosa", "requests"):  # for another score than this
+            monkeypatch.setitem(sys.modules, package, MagicMock())
+        dnsmos = pytest.importorskip("speechmos.dnsmos")
+        mel = np.zeros((900, 120))
+        monkeypatch.setattr(dnsmos.DNSMOS, "audio_melspec", lambda *_, **__: mel)
+        long = np.tile(speech, 6)[: 11 * 16000].astype(np.float32)
+        for samples in (speech.astype(np.float32), long):
+            theirs = dnsmos.run(samples, 16000)
+            for scale, name in (("overall", "ovrl"), ("signal", "sig"), ("background", "bak")):
+                assert dnsmos_mos(samples, 16000, scale=scale) == pytest.approx(
+                    theirs[f"{name}_mos"], abs=1e-4
+                )
+
+    def test_noise_costs(self, speech, rng):
+        loud = speech + 0.1 * rng.standard_normal(speech.size)
+        assert dnsmos_mos(speech, 16000) > dnsmos_mos(loud, 16000) + 0.5
+
+    def test_silence_has_no_score(self):
+        assert math.isnan(dnsmos_mos(np.zeros(16000), 16000))
+
+    def test_a_missing_package_names_the_extra(self, monkeypatch):
+        from overtone.metrics import perceptual
+
+        perceptual._dnsmos.cache_clear()
+        monkeypatch.setattr(perceptual.importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(MissingExtraError, match=r"overtone\[metrics\]"):
+            dnsmos_mos(np.ones(100), 16000)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from overtone.metrics import (
     si_sdr_db,
     side_mid_db,
     snr_db,
+    texture_scores,
 )
 
 
@@ -43,27 +44,33 @@ def test_every_score_is_what_its_own_function_returns(pair):
             "lsd_4_8khz": bands[4000, 8000],
             "lsd_8_12khz": bands[8000, 11025],
             "side_mid_db": side_mid_db(*pair, 22050, 5500),
+            **texture_scores(*pair, 22050, 5500),
             "lineage_snr_db": lineage_snr_db(*pair),
             "lineage_lsd": lineage_lsd(*pair),
-        }
+        },
+        nan_ok=True,  # noise has no voice
     )
 
 
 def test_parts_that_were_not_asked_for_are_absent(pair):
-    assert not {"lsd_hf", "lsd_lf", "visqol_mos"} & evaluate_pair(*pair, 16000).keys()
+    assert (
+        not {"lsd_hf", "lsd_lf", "envelope_db", "visqol_mos"} & evaluate_pair(*pair, 16000).keys()
+    )
 
 
 def test_listener_models_are_added_on_request(pair):
     pytest.importorskip("visqol")
     pytest.importorskip("pesq")
     pytest.importorskip("pystoi")
+    pytest.importorskip("speechmos")
     scores = evaluate_pair(*pair, 16000, perceptual=True)
-    assert list(scores)[-3:] == ["visqol_mos", "pesq_mos", "stoi"]
+    added = ["visqol_mos", "pesq_mos", "stoi", "dnsmos_mos", "reference_dnsmos_mos"]
+    assert list(scores)[-5:] == added
 
 
 @pytest.mark.parametrize("cutoff_hz", [0, 8001, -1])
 def test_a_cutoff_outside_the_band_is_refused(pair, cutoff_hz):
-    with pytest.raises(InvalidInputError, match="no frequency bin"):
+    with pytest.raises(InvalidInputError, match=r"no frequency bin|cutoff"):
         evaluate_pair(*pair, 16000, cutoff_hz=cutoff_hz)
 
 
@@ -91,6 +98,9 @@ def test_every_score_has_a_label_and_settings(pair):
     assert labels[:3] == ["SNR dB ↑", "SI-SDR dB ↑", "LSD ↓"]
     assert labels[5:7] == ["LSD 0-4k ↓", "LSD 4-8k ↓"]
     lines = settings_lines(names)
-    assert len(lines) == len(set(lines)) == len(names) - 1  # the bands share one
+    # The bands share one, and the reference's own figures have none of their own.
+    assert len(lines) == len(set(lines)) == len(names) - 1 - 3
+    assert describe("grain_db").label == "grain dB"
+    assert describe("reference_grain_db").label == "grain of the reference"
     assert all(describe(name).settings in " ".join(lines) for name in names)
     assert "Hann 2048, hop 512" in METRICS["lsd"].settings

@@ -61,7 +61,7 @@ def evaluate(
             "--cutoff",
             metavar="HZ",
             parser=parse_hertz,
-            help="Also score above and below this frequency (LSD-HF, LSD-LF).",
+            help="Also score above and below this frequency (LSD-HF, LSD-LF, texture).",
             show_default=False,
         ),
     ] = None,
@@ -77,7 +77,7 @@ def evaluate(
         ),
     ] = None,
     perceptual: Annotated[
-        bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ and STOI (slow).")
+        bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ, STOI, DNSMOS (slow).")
     ] = False,
     archive: Annotated[
         Path | None,
@@ -254,8 +254,8 @@ def tabulate(scored: Sequence[Scored], *, cutoff_hz: float | None, rate: int | N
         )
     if any(value != value for file in scored for value in file.scores.values()):
         settings.append(
-            "n/a: silent reference, estimate equal to it (no error to measure), no stereo side, or "
-            "too little sound for a listener model; left out of the mean"
+            "n/a: silent reference, estimate equal to it (no error to measure), no stereo side, no "
+            "voice, or too little sound to judge; left out of the mean"
         )
     rows: list[dict[str, Cell]] = [{"file": file.name, **file.scores} for file in scored]
     summary: dict[str, Cell] | None = (

@@ -52,7 +52,7 @@ def quality(
         str, typer.Option("--versus", metavar="NAME", help="The system to take differences to.")
     ] = "soxr",
     perceptual: Annotated[
-        bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ and STOI (slow).")
+        bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ, STOI, DNSMOS (slow).")
     ] = False,
     align: Annotated[
         bool,

@@ -25,7 +25,7 @@ from overtone.evaluation.cases import Case, Clip
 from overtone.evaluation.suites import Suite
 from overtone.evaluation.systems import System, always, find_systems, sha256
 from overtone.inference.model import list_models
-from overtone.metrics import evaluate_pair, pesq_mos, stoi, visqol_mos
+from overtone.metrics import dnsmos_mos, evaluate_pair, pesq_mos, stoi, visqol_mos
 
 FloatArray = NDArray[np.float32]
 Kind = Literal["baseline", "model", "file"]
@@ -111,7 +111,7 @@ def compare(
         suite: the cases; those that cannot be used become problems.
         systems: run where they fit.
         align: move every output by the shift that cross-correlation finds.
-        perceptual: add PESQ and STOI of each case, and ViSQOL of each set's clips joined.
+        perceptual: add PESQ, STOI and DNSMOS of each case, and ViSQOL of each set's clips joined.
         examples: how many cases to keep the sounds of, spread over the sets.
         log: told which case is next.
     """
@@ -238,6 +238,8 @@ def _scores(y: FloatArray, x: FloatArray, clip: Clip, perceptual: bool) -> dict[
     scores = evaluate_pair(y, x, clip.rate, cutoff_hz=clip.low_rate / 2)
     if perceptual:
         scores |= {"pesq_mos": pesq_mos(y, x, clip.rate), "stoi": stoi(y, x, clip.rate)}
+        scores["dnsmos_mos"] = dnsmos_mos(x, clip.rate)
+        scores["reference_dnsmos_mos"] = dnsmos_mos(y, clip.rate)
     return scores
 
 

@@ -16,12 +16,17 @@ from overtone.evaluation.alignment import MAX_SHIFT_S, MIN_GAIN_DB
 from overtone.evaluation.intervals import LEVEL, RESAMPLES, bootstrap_interval
 from overtone.evaluation.quality import Comparison, Kind, Score
 from overtone.metrics import describe, settings_lines
+from overtone.metrics.scores import OF_REFERENCE
 from overtone.metrics.signals import mean
 from overtone.report.provenance import LIBRARIES
 from overtone.report.tables import Cell, Column, Table
 
 MEANS = ("lsd", "lsd_hf", "lsd_lf", "lineage_lsd", "snr_db", "si_sdr_db")
 PERCEPTUAL_MEANS = ("pesq_mos", "stoi")
+ENVELOPE = ("envelope_db",)
+# Of one recording: to be held beside the reference's own.
+TEXTURE = ("grain_db", "harmonics", "pulses_db")
+TEXTURE_PERCEPTUAL = ("dnsmos_mos",)
 VISQOL = "visqol_mos"
 CORE_S = "core_s_per_s"
 
@@ -85,7 +90,9 @@ def _row(
     seed: int,
 ) -> Row:
     group, system = scores[0].group, scores[0].system
-    names = [*MEANS, *(PERCEPTUAL_MEANS if comparison.perceptual else ())]
+    compared = [*MEANS, *(PERCEPTUAL_MEANS if comparison.perceptual else ()), *ENVELOPE]
+    own = [*TEXTURE, *(TEXTURE_PERCEPTUAL if comparison.perceptual else ())]
+    names = [*compared, *own, *(OF_REFERENCE + name for name in own)]
     common = [
         score
         for score in scores
@@ -106,7 +113,7 @@ def _row(
             name: _mean(
                 [(s.recording, s.scores[name] - other[s.case].scores[name]) for s in common], seed
             )
-            for name in (names if common else ())
+            for name in (compared if common else ())
         },
     )
 
@@ -123,7 +130,7 @@ def sections(
     for group, members in groupby(rows, key=lambda row: row.group):
         found = list(members)
         differences = difference_table(found, versus)
-        tables = [score_table(found, with_cost=with_cost), differences]
+        tables = [score_table(found, with_cost=with_cost), texture_table(found), differences]
         yield group, [table for table in tables if table is not None]
 
 
@@ -136,13 +143,31 @@ def score_table(rows: Sequence[Row], *, with_cost: bool = True) -> Table:
         cell |= {name: _text(name, one) for name, one in row.means.items()}
         cells.append(cell | {VISQOL: row.visqol, CORE_S: row.core_s_per_s})
     columns = [Column("system", "system"), Column("cases", "cases")]
-    names = list(rows[0].means)
+    names = [name for name in rows[0].means if name in (*MEANS, *PERCEPTUAL_MEANS)]
     if any(row.visqol is not None for row in rows):
         names.insert(len(MEANS), VISQOL)
     columns += [Column(name, describe(name).label, describe(name).decimals) for name in names]
     columns.append(Column("shift", "late, samples"))
     if with_cost:
         columns.append(Column(CORE_S, "core-s per s", 4))
+    return Table(columns, cells)
+
+
+def texture_table(rows: Sequence[Row]) -> Table:
+    """The envelope's distance, and the texture beside the reference's own on the same cases."""
+    own = [name for name in (*TEXTURE, *TEXTURE_PERCEPTUAL) if name in rows[0].means]
+    columns = [Column("system", "system"), Column("cases", "cases")]
+    columns += [Column(name, describe(name).label) for name in ENVELOPE]
+    for name in own:
+        columns += [Column(name, describe(name).label), Column(OF_REFERENCE + name, "reference")]
+    cells: list[dict[str, Cell]] = []
+    for row in rows:
+        cell: dict[str, Cell] = {"system": row.system, "cases": row.cases}
+        cell |= {name: _text(name, row.means[name]) for name in (*ENVELOPE, *own)}
+        for name in own:
+            wanted = row.means[OF_REFERENCE + name].value
+            cell[OF_REFERENCE + name] = _text(name, Mean(wanted, math.nan, math.nan))
+        cells.append(cell)
     return Table(columns, cells)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from overtone.audio.files import read_audio
 from overtone.audio.resample import resample
 from overtone.inference.enhancer import Enhancer
-from overtone.metrics import lsd, lsd_hf, snr_db
+from overtone.metrics import lsd, lsd_hf, snr_db, texture_scores
 
 Samples = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ def regression_scores(
     *,
     alter: Alter = lambda output, _: output,
 ) -> dict[str, dict[str, float]]:
-    """LSD, LSD-HF and SNR of a model's outputs for excerpts of the recordings in ``examples``.
+    """LSD, SNR and texture of a model's outputs for excerpts of the recordings in ``examples``.
 
     The excerpts are brought to the model's rate where that is lower, and reduced to twice the
     cutoff it is made for (4 kHz where it is free). ``alter`` gets each output and the input at
@@ -64,6 +64,8 @@ def regression_scores(
             "lsd_hf": lsd_hf(reference, output, rate, cutoff_hz),
             "snr_db": snr_db(reference, output),
         }
+        texture = texture_scores(reference, output, rate, cutoff_hz)
+        scores[name] |= {key: value for key, value in texture.items() if not np.isnan(value)}
     return scores
 
 

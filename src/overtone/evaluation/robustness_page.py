@@ -218,7 +218,7 @@ def draw(run: Run, name: str, path: Path, *, overwrite: bool = False) -> None:
         path,
         label=f"{metric.name} of the output minus that of the input{', dB' * (name == 'snr_db')}",
         limit=COLOUR_LIMITS[name],
-        higher_is_better=metric.higher_is_better,
+        higher_is_better=bool(metric.higher_is_better),
         marked=marks.get(name, lambda _: False),
         overwrite=overwrite,
     )

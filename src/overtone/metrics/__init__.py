@@ -1,4 +1,4 @@
-"""How close an estimate is to its reference: SNR, SI-SDR, log-spectral distances, MOS models.
+"""How close an estimate is to its reference: SNR, SI-SDR, LSD, texture, MOS models.
 
 Every function takes ``reference`` and ``estimate`` of one shape, ``[samples]`` or
 ``[channels, samples]``, floats in [-1, 1] or signed integers (read at full scale). Several
@@ -13,7 +13,13 @@ infinity. Each entry of :data:`METRICS` carries the settings that make its numbe
 them beside the number.
 """
 
-from overtone.metrics.perceptual import pesq_mos, require_perceptual, stoi, visqol_mos
+from overtone.metrics.perceptual import (
+    dnsmos_mos,
+    pesq_mos,
+    require_perceptual,
+    stoi,
+    visqol_mos,
+)
 from overtone.metrics.ratios import lineage_snr_db, si_sdr_db, snr_db
 from overtone.metrics.scores import (
     METRICS,
@@ -25,12 +31,23 @@ from overtone.metrics.scores import (
 )
 from overtone.metrics.spectral import lineage_lsd, lsd, lsd_by_band, lsd_hf, lsd_lf
 from overtone.metrics.stereo import side_mid_db
+from overtone.metrics.texture import (
+    envelope_db,
+    grain_db,
+    harmonics,
+    pulses_db,
+    texture_scores,
+)
 
 __all__ = [
     "METRICS",
     "Metric",
     "describe",
+    "dnsmos_mos",
+    "envelope_db",
     "evaluate_pair",
+    "grain_db",
+    "harmonics",
     "lineage_lsd",
     "lineage_snr_db",
     "lsd",
@@ -39,11 +56,13 @@ __all__ = [
     "lsd_lf",
     "mean_scores",
     "pesq_mos",
+    "pulses_db",
     "require_perceptual",
     "settings_lines",
     "si_sdr_db",
     "side_mid_db",
     "snr_db",
     "stoi",
+    "texture_scores",
     "visqol_mos",
 ]

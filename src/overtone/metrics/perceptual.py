@@ -1,4 +1,4 @@
-"""Scores that model a listener: ViSQOL, PESQ and STOI, from the packages of the extra ``metrics``.
+"""Scores that model a listener: ViSQOL, PESQ, STOI and DNSMOS (extra ``metrics``).
 
 ``nan`` here means that the model found too little sound to judge.
 """
@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import math
 import warnings
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,12 +18,20 @@ from overtone.metrics.signals import Channel, Floats, as_float64, channel_mean, 
 
 # PESQ's C code holds 50 utterances and crashes beyond: 16 s cannot contain that many.
 PESQ_PIECE_S = 16
+DNSMOS_RATE, DNSMOS_WINDOW_S = 16000, 9.01
+# From the network's outputs to opinion scores, as speechmos has it: highest power first.
+_DNSMOS_POLYNOMIALS = {
+    "signal": (-0.08397278, 1.22083953, 0.0052439),
+    "background": (-0.13166888, 1.60915514, -0.39604546),
+    "overall": (-0.06766283, 1.11546468, 0.04602535),
+}
 
 
 def require_perceptual() -> None:
-    """Raise :class:`~overtone.errors.MissingExtraError` unless all three scores can be taken."""
-    if not all(importlib.util.find_spec(package) for package in ("visqol", "pesq", "pystoi")):
-        raise MissingExtraError("scoring with ViSQOL, PESQ and STOI", "metrics")
+    """Raise :class:`~overtone.errors.MissingExtraError` unless all four scores can be taken."""
+    packages = "visqol", "pesq", "pystoi", "speechmos"
+    if not all(importlib.util.find_spec(package) for package in packages):
+        raise MissingExtraError("scoring with ViSQOL, PESQ, STOI and DNSMOS", "metrics")
 
 
 def visqol_mos(
@@ -109,6 +118,40 @@ def stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
     return channel_mean(score, reference, estimate)
 
 
+def dnsmos_mos(
+    samples: ArrayLike,
+    sample_rate: int,
+    *,
+    scale: Literal["signal", "background", "overall"] = "overall",
+) -> float:
+    """Return the opinion of a recording of speech, 1 to 5, without a reference (``metrics``).
+
+    DNSMOS P.835 (Reddy et al. 2022), by the model in the package ``speechmos`` and its protocol:
+    windows of 9.01 s, a second apart, a shorter recording repeated. Rates other than 16 kHz are
+    resampled with soxr VHQ, so nothing above 8 kHz counts. Silence gives ``nan``. Never alone: it
+    was trained on noise suppressors, and does not know what the recording should be.
+    """
+    session = _dnsmos()
+    polynomial = _DNSMOS_POLYNOMIALS[scale]
+    column = list(_DNSMOS_POLYNOMIALS).index(scale)
+    size = int(DNSMOS_WINDOW_S * DNSMOS_RATE)
+
+    def score(_: Channel, x: Channel) -> float:
+        x = _resample(x, sample_rate, DNSMOS_RATE)
+        if not np.any(x):
+            return math.nan
+        while x.size < size:
+            x = np.append(x, x)
+        windows = [x[start : start + size] for start in range(0, x.size - size + 1, DNSMOS_RATE)]
+        raw = [
+            session.run(None, {"input_1": window[None].astype(np.float32)})[0][0, column]
+            for window in windows
+        ]
+        return mean(np.polyval(polynomial, np.array(raw, np.float64)))
+
+    return channel_mean(score, samples, samples)
+
+
 def _resample(samples: Channel, rate_in: int, rate_out: int) -> Floats:
     import soxr
 
@@ -126,3 +169,17 @@ def _visqol(mode: str) -> Any:
     # Named, because the default mapping depends on what else happens to be installed.
     api.create(mode=mode, use_lattice_model=False)
     return api
+
+
+@functools.cache
+def _dnsmos() -> Any:
+    import onnxruntime
+
+    # The package itself imports librosa, for another model of the family: only its file is used.
+    spec = importlib.util.find_spec("speechmos")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError("DNSMOS", "metrics")
+    model = Path(spec.submodule_search_locations[0], "dnsmos_models", "sig_bak_ovr.onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
-from overtone.metrics.perceptual import PESQ_PIECE_S, pesq_mos, stoi, visqol_mos
+from overtone.metrics.perceptual import PESQ_PIECE_S, dnsmos_mos, pesq_mos, stoi, visqol_mos
 from overtone.metrics.ratios import (
     LINEAGE_PATCH_SAMPLES,
     LINEAGE_STRIDE_SAMPLES,
@@ -25,22 +25,30 @@ from overtone.metrics.spectral import (
     lsd_of_bins,
 )
 from overtone.metrics.stereo import LIMIT_DB, is_stereo, side_mid_db
+from overtone.metrics.texture import texture_scores
+
+OF_REFERENCE = "reference_"
+"""Before the name of a metric of one recording: the reference's own figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How to print a metric: its name, unit, direction, decimals, and the settings behind it."""
+    """How to print a metric: its name, unit, direction, decimals, and the settings behind it.
+
+    ``higher_is_better`` is None where the reference's own figure is the best.
+    """
 
     name: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     decimals: int
     settings: str
 
     @property
     def label(self) -> str:
         """The head of its column: name, unit, and an arrow towards better."""
-        words = (self.name, self.unit, "↑" if self.higher_is_better else "↓")
+        arrow = {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+        words = (self.name, self.unit, arrow)
         return " ".join(word for word in words if word)
 
 
@@ -66,6 +74,38 @@ METRICS: Mapping[str, Metric] = {
         2,
         "difference of the two recordings' 10 log10(side energy / mid energy), each kept within "
         f"{LIMIT_DB:g} dB of 0, over the bins at or above the cutoff; {_STFT}",
+    ),
+    "envelope_db": Metric(
+        "envelope",
+        "dB",
+        False,
+        2,
+        "root mean square error in dB of the power in bands of a sixth of an octave, at least 200 "
+        "Hz, above the cutoff; Hann 1024, hop 256; frames within 35 dB of the loudest",
+    ),
+    "grain_db": Metric(
+        "grain",
+        "dB",
+        None,
+        2,
+        "spread of the log magnitude around its mean over 9 bins by 5 frames, from 1.1 times the "
+        "cutoff to 16 kHz; Hann 1024, hop 256; the reference's own is best",
+    ),
+    "harmonics": Metric(
+        "harmonics",
+        "",
+        None,
+        2,
+        "autocorrelation of the log spectrum above the cutoff at the pitch of the reference, over "
+        "voiced frames; Hann 2048, hop 512; the reference's own is best",
+    ),
+    "pulses_db": Metric(
+        "pulses",
+        "dB",
+        None,
+        2,
+        "modulation of the Hilbert envelope of the 6 kHz above the cutoff at 80 to 400 Hz, in "
+        "windows of 40 ms; the reference's own is best",
     ),
     "lineage_snr_db": Metric(
         "lineage SNR",
@@ -100,6 +140,14 @@ METRICS: Mapping[str, Metric] = {
         f"soxr VHQ, mean over equal pieces of at most {PESQ_PIECE_S} s",
     ),
     "stoi": Metric("STOI", "", True, 3, "Taal 2011; pystoi, its own resampling to 10 kHz"),
+    "dnsmos_mos": Metric(
+        "DNSMOS",
+        "",
+        True,
+        2,
+        "P.835 overall, by the model of speechmos, without the reference; resampled to 16 kHz by "
+        "soxr VHQ, mean over windows of 9.01 s",
+    ),
 }
 """Every metric of :func:`evaluate_pair`; ``lsd_band`` stands for all its bands."""
 
@@ -116,9 +164,10 @@ def evaluate_pair(
 
     The names are those of :data:`METRICS`, with ``lsd_0_4khz``, ``lsd_4_8khz`` and so on for
     ``lsd_band`` (the topmost band ends at Nyquist); :func:`describe` explains each. ``cutoff_hz``
-    adds LSD-HF and LSD-LF, and side/mid for two channels; it must lie between 0 Hz and Nyquist.
-    ``perceptual`` adds ViSQOL, PESQ and STOI (extra ``metrics``), and about a second of computing
-    for a second of audio.
+    adds LSD-HF and LSD-LF, side/mid for two channels, and the texture above it; it must lie between
+    0 Hz and Nyquist. ``perceptual`` adds ViSQOL, PESQ, STOI and DNSMOS (extra ``metrics``), and
+    about a second of computing for a second of audio. What is measured of one recording stands
+    beside the reference's own, as in ``grain_db`` and ``reference_grain_db``.
     """
     bands = {"lsd": slice(None)}
     if cutoff_hz is not None:
@@ -133,12 +182,16 @@ def evaluate_pair(
     scores |= zip(bands, distances, strict=True)
     if cutoff_hz is not None and is_stereo(reference):
         scores["side_mid_db"] = side_mid_db(reference, estimate, sample_rate, cutoff_hz)
+    if cutoff_hz is not None:
+        scores |= texture_scores(reference, estimate, sample_rate, cutoff_hz)
     scores["lineage_snr_db"] = lineage_snr_db(reference, estimate)
     scores["lineage_lsd"] = lineage_lsd(reference, estimate)
     if perceptual:
         scores["visqol_mos"] = visqol_mos(reference, estimate, sample_rate)
         scores["pesq_mos"] = pesq_mos(reference, estimate, sample_rate)
         scores["stoi"] = stoi(reference, estimate, sample_rate)
+        scores["dnsmos_mos"] = dnsmos_mos(estimate, sample_rate)
+        scores["reference_dnsmos_mos"] = dnsmos_mos(reference, sample_rate)
     return scores
 
 
@@ -153,11 +206,15 @@ def describe(name: str) -> Metric:
     """Return how to print a metric that :func:`evaluate_pair` returns under ``name``."""
     if name in METRICS:
         return METRICS[name]
+    if name.startswith(OF_REFERENCE):
+        own = describe(name.removeprefix(OF_REFERENCE))
+        return replace(own, name=f"{own.name} of the reference", unit="", higher_is_better=None)
     _, lo, hi = name.removesuffix("khz").split("_")
     return replace(METRICS["lsd_band"], name=f"LSD {lo}-{hi}k")
 
 
 def settings_lines(names: Iterable[str]) -> list[str]:
     """Return a line of settings for each metric in ``names``, one for all the bands."""
-    known = dict.fromkeys(name if name in METRICS else "lsd_band" for name in names)
+    plain = (name.removeprefix(OF_REFERENCE) for name in names)
+    known = dict.fromkeys(name if name in METRICS else "lsd_band" for name in plain)
     return [f"{METRICS[name].name}: {METRICS[name].settings}" for name in known]

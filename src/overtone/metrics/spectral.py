@@ -92,26 +92,34 @@ def lineage_lsd(reference: ArrayLike, estimate: ArrayLike) -> float:
 
 
 @functools.cache
-def _window() -> Floats:
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT_SAMPLES) / FFT_SAMPLES)
+def _window(size: int) -> Floats:
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
 
 
 def spectrum_blocks(channel: Channel) -> Iterator[NDArray[np.complex128]]:
     """Yield the STFT ``[frames, bins]`` of one channel, as :func:`lsd` has it, block by block."""
-    if channel.size <= FFT_SAMPLES // 2:
-        channel = np.pad(channel, (0, FFT_SAMPLES - channel.size))
-    frames = 1 + channel.size // HOP_SAMPLES
+    frames = count_frames(channel)
     for first in range(0, frames, _BLOCK_FRAMES):
-        yield _spectrum(channel, first, min(_BLOCK_FRAMES, frames - first))
+        yield frame_spectra(channel, first, min(_BLOCK_FRAMES, frames - first))
 
 
-def _spectrum(channel: Channel, first_frame: int, frames: int) -> NDArray[np.complex128]:
-    start = first_frame * HOP_SAMPLES - FFT_SAMPLES // 2
-    index = np.abs(np.arange(start, start + (frames - 1) * HOP_SAMPLES + FFT_SAMPLES))
+def count_frames(channel: Channel, size: int = FFT_SAMPLES, hop: int = HOP_SAMPLES) -> int:
+    """Return the number of centred frames of a channel; one too short to reflect is padded."""
+    return 1 + (channel.size if channel.size > size // 2 else size) // hop
+
+
+def frame_spectra(
+    channel: Channel, first: int, count: int, size: int = FFT_SAMPLES, hop: int = HOP_SAMPLES
+) -> NDArray[np.complex128]:
+    """Return the spectra ``[count, bins]`` of centred frames, through a periodic Hann window."""
+    if channel.size <= size // 2:
+        channel = np.pad(channel, (0, size - channel.size))
+    start = first * hop - size // 2
+    index = np.abs(np.arange(start, start + (count - 1) * hop + size))
     last = channel.size - 1
     index = np.where(index > last, 2 * last - index, index)
-    windows = sliding_window_view(as_float64(channel[index]), FFT_SAMPLES)[::HOP_SAMPLES]
-    return np.fft.rfft(windows * _window())
+    windows = sliding_window_view(as_float64(channel[index]), size)[::hop]
+    return np.fft.rfft(windows * _window(size))
 
 
 def power(spectrum: NDArray[np.complex128]) -> Floats:
