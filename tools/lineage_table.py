@@ -16,10 +16,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from overtone.cli.options import in_options
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.archive_tables import archive_table, summary_table
 from overtone.evaluation.archives import ArchiveScores, evaluate_archive
-from overtone.report import refuse_existing, write_text
+from overtone.files import refuse_existing, write_text
 from overtone.report.sections import around, renewed
 
 START, END = "<!-- lineage table -->", "<!-- end of lineage table -->"
@@ -93,6 +94,6 @@ if __name__ == "__main__":
     try:
         main()
     except OvertoneError as error:
-        sys.exit(f"lineage_table: {error}")
+        sys.exit(f"lineage_table: {in_options(str(error))}")
     except OSError as error:
         sys.exit(f"lineage_table: {error.filename}: {error.strerror}")

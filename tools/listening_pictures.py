@@ -14,7 +14,8 @@ import re
 import sys
 from pathlib import Path
 
-from overtone.audio.resample import resample
+from overtone.cli.options import in_options
+from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.cases import Case
 from overtone.evaluation.suites import read_suite
@@ -77,4 +78,4 @@ if __name__ == "__main__":
     try:
         main()
     except OvertoneError as error:
-        sys.exit(f"listening_pictures: {error}")
+        sys.exit(f"listening_pictures: {in_options(str(error))}")

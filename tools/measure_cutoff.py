@@ -25,11 +25,13 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
-from overtone.audio.cutoff import CutoffEstimate, estimate_cutoff
+from overtone.cli.options import in_options
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
+from overtone.dsp.bandwidth import CutoffEstimate, estimate_cutoff
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.edges import codec_edge_hz
-from overtone.report import Column, Table, write_text
+from overtone.files import write_text
+from overtone.report import Column, Table
 from overtone.report.sections import around, made_by, renewed
 
 Samples = NDArray[Any]
@@ -257,4 +259,4 @@ if __name__ == "__main__":
     try:
         main()
     except OvertoneError as error:
-        sys.exit(f"measure_cutoff: {error}")
+        sys.exit(f"measure_cutoff: {in_options(str(error))}")

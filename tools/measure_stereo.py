@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.files import read_audio
-from overtone.audio.level import active_rms
 from overtone.degrade.lowpass import LowPass, apply
+from overtone.dsp.level import active_rms
 from overtone.inference.model import Model, load_model
 from overtone.inference.stream import EnhanceStream
 from overtone.metrics import lsd_hf, side_mid_db

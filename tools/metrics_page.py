@@ -15,10 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from overtone.cli.evaluate import score_pairs
+from overtone.cli.options import in_options
 from overtone.cli.pairs import pair_files
 from overtone.errors import InvalidInputError, OvertoneError
+from overtone.files import write_text
 from overtone.metrics import METRICS
-from overtone.report import Cell, Column, Table, write_text
+from overtone.report import Cell, Column, Table
 from overtone.report.provenance import provenance
 from overtone.report.sections import around, made_by, renewed
 
@@ -115,4 +117,4 @@ if __name__ == "__main__":
     try:
         main()
     except OvertoneError as error:
-        sys.exit(f"metrics_page: {error}")
+        sys.exit(f"metrics_page: {in_options(str(error))}")

@@ -22,9 +22,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from overtone.cli.options import in_options
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.runs import FIGURES, Run, kept, read_run, thinned
-from overtone.report import Cell, Column, Table, write_text
+from overtone.files import write_text
+from overtone.report import Cell, Column, Table
 from overtone.report.provenance import provenance
 from overtone.report.sections import made_by, renewed
 
@@ -272,4 +274,4 @@ if __name__ == "__main__":
     try:
         main()
     except OvertoneError as error:
-        sys.exit(f"training_page: {error}")
+        sys.exit(f"training_page: {in_options(str(error))}")

@@ -397,7 +397,7 @@ def test_lossy_files_are_limited_before_encoding(
 def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     path = tmp_path / "mine.wav"
     path.write_bytes(b"precious")
-    with pytest.raises(AudioFileError, match=r"mine\.wav: already exists; use --force"):
+    with pytest.raises(AudioFileError, match=r"mine\.wav: already exists; use overwrite=True"):
         AudioWriter(path, 8000, 1)
     assert path.read_bytes() == b"precious"
     write(path, np.zeros((1, 10), np.float32), 8000, overwrite=True)

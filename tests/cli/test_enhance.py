@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from overtone.audio.cutoff import CutoffEstimate
 from overtone.cli import main
 from overtone.cli.options import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
+from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.errors import AudioFileError, ModelError
 from overtone.inference.enhancer import MAX_RATE_HZ, MIN_RATE_HZ, FileReport
 
@@ -365,7 +365,7 @@ import time
 from pathlib import Path
 import soundfile
 import overtone.inference.batch as batch
-from overtone.audio.cutoff import CutoffEstimate
+from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.inference.enhancer import MAX_RATE_HZ, MIN_RATE_HZ, FileReport
 
 class Slow:

@@ -157,7 +157,7 @@ def test_the_name_of_the_output_chooses_the_format(run, folders, name, start):
 def test_an_existing_output_is_kept_unless_forced(run, folders):
     path = folders[0].parent / "scores.md"
     path.write_text("old")
-    with pytest.raises(InvalidInputError, match=r"scores\.md: already exists.*--force"):
+    with pytest.raises(InvalidInputError, match=r"scores\.md: already exists.*overwrite=True"):
         run(*folders, "-o", path)
     assert path.read_text() == "old"
     run(*folders, "-o", path, "--force")

@@ -44,7 +44,7 @@ def test_a_list_is_done_and_what_is_missing_named(listed, tmp_path, monkeypatch)
     assert len(written) == 6
     assert written["a.png"].startswith(b"\x89PNG")
     assert written["a.pdf"].startswith(b"%PDF")
-    with pytest.raises(InvalidInputError, match=r"already exists.*--force"):
+    with pytest.raises(InvalidInputError, match=r"already exists.*overwrite=True"):
         run(listed, *options)
     monkeypatch.setattr(examples, "plot_spectrograms", lambda *drawn, **options: None)  # is slow
     assert run(listed, *options, "--force").exit_code == 1

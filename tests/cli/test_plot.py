@@ -37,7 +37,7 @@ def test_a_picture_is_written_once(run, recordings, tmp_path):
     picture = tmp_path / "picture.png"
     assert run(*recordings, "-o", picture, "--cutoff", "4k").exit_code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(InvalidInputError, match=r"already exists.*--force"):
+    with pytest.raises(InvalidInputError, match=r"already exists.*overwrite=True"):
         run(*recordings, "-o", picture)
     assert run(*recordings, "-o", picture, "-f").exit_code == 0
 

@@ -181,7 +181,7 @@ class TestTables:
         path, _ = make_archive()
         text = archive_table(evaluate_archive(path, ["better"])).render("markdown")
         for wanted in (
-            f"noise.h5, SHA-256 {archives.sha256(path)}: 16 patches of 3 recordings",
+            f"noise.h5, SHA-256 {archives.sha256_of(path)}: 16 patches of 3 recordings",
             "filter scipy.signal.decimate",
             "better: SHA-256 ffff",
             "lineage LSD: Hann 2048",

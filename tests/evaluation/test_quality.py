@@ -259,7 +259,7 @@ def test_a_page_keeps_what_people_wrote(suite, systems, tmp_path):
     rows = summarise(done, "soxr")
     path = tmp_path / "quality.md"
     path.write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nlast words\n")
-    with pytest.raises(InvalidInputError, match="--force"):
+    with pytest.raises(InvalidInputError, match="overwrite=True"):
         update_page(done, rows, "soxr", path, "overtone", overwrite=False)
     update_page(done, rows, "soxr", path, "overtone", overwrite=True)
     text = path.read_text()

@@ -4,7 +4,7 @@ import soundfile as sf
 
 import overtone
 from overtone.audio.files import probe, read_audio
-from overtone.audio.resample import resample, resampled_length
+from overtone.dsp.resample import resample, resampled_length
 from overtone.errors import AudioFileError, InvalidInputError
 from overtone.inference.enhancer import Enhancer, default_output_rate
 from overtone.metrics import lsd, snr_db

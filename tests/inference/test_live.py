@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from overtone.audio.files import read_audio
-from overtone.audio.resample import resampled_length
+from overtone.dsp.resample import resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference import Enhancer, StreamEnhancer
 from overtone.inference.live import resampler_delay_s

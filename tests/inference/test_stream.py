@@ -5,8 +5,8 @@ import pytest
 import soxr
 
 from overtone.audio.files import read_audio
-from overtone.audio.resample import resampled_length
 from overtone.degrade.lowpass import LowPass, apply
+from overtone.dsp.resample import resampled_length
 from overtone.inference import Enhancer
 from overtone.inference.model import load_model
 from overtone.inference.stream import EnhanceStream, Fifo, Route

@@ -5,8 +5,8 @@ import pytest
 import soxr
 
 from overtone.audio.files import read_audio
-from overtone.audio.resample import resample, resampled_length
 from overtone.degrade.spline import decimate
+from overtone.dsp.resample import resample, resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference import Enhancer, StreamEnhancer
 from overtone.inference.duplex import run_duplex

@@ -127,7 +127,7 @@ def test_what_cannot_be_drawn_is_named(tmp_path):
 def test_an_existing_picture_is_kept_unless_asked(tmp_path, figures):
     path = tmp_path / "picture.png"
     path.write_text("old")
-    with pytest.raises(InvalidInputError, match=r"already exists.*--force"):
+    with pytest.raises(InvalidInputError, match=r"already exists.*overwrite=True"):
         plot_spectrograms([("a", np.ones(900), 8000)], path)
     with pytest.raises(InvalidInputError, match="already exists"):
         check_picture_path(path)

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from overtone.errors import InvalidInputError
-from overtone.report import Column, Table, refuse_existing, write_text
+from overtone.files import refuse_existing, write_text
+from overtone.report import Column, Table
 
 COLUMNS = [Column("file", "file"), Column("snr_db", "SNR dB ↑"), Column("lsd", "LSD ↓", 3)]
 ROWS = [
@@ -117,7 +118,7 @@ class TestWriteText:
     def test_nothing_is_overwritten_unless_asked(self, tmp_path):
         path = tmp_path / "scores.md"
         write_text("first\n", path)
-        with pytest.raises(InvalidInputError, match=r"scores.md: already exists.*--force"):
+        with pytest.raises(InvalidInputError, match=r"scores.md: already exists.*overwrite=True"):
             write_text("second\n", path)
         assert path.read_text() == "first\n"
         write_text("third ↑\n", path, overwrite=True)

@@ -1,1 +1,1 @@
-"""Audio in and out: files, resampling, spectra and the cutoff detector (numpy only)."""
+"""Reading and writing audio: files, file objects and pipes."""

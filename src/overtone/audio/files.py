@@ -11,7 +11,7 @@ leaves neither a partial file nor a damaged old one.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,8 +31,9 @@ from overtone.audio.formats import (
     output_format,
 )
 from overtone.audio.pyav import PyavDecoder, has_pyav
-from overtone.audio.sndfile import SndfileDecoder, SndfileSink, reason
+from overtone.audio.sndfile import SndfileDecoder, SndfileSink
 from overtone.errors import AudioFileError, InvalidInputError
+from overtone.files import find_files, reason, refuse_existing
 
 __all__ = [
     "INPUT_EXTENSIONS",
@@ -40,12 +41,23 @@ __all__ = [
     "AudioInfo",
     "AudioReader",
     "AudioWriter",
+    "find_audio",
     "probe",
     "read_audio",
 ]
 
 # WAV and AIFF count bytes in 32 bits; the margin is for headers and trailing chunks.
 _MAX_32BIT_BYTES = 2**32 - 2**20
+
+
+def find_audio(
+    folder: Path,
+    *,
+    exclude: Path | None = None,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[Path]:
+    """Yield the audio files below ``folder``; see :func:`overtone.files.find_files`."""
+    return find_files(folder, INPUT_EXTENSIONS, exclude=exclude, on_error=on_error)
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
@@ -311,8 +323,7 @@ def _require_destination(path: Path, overwrite: bool) -> None:
     try:
         if path.is_dir():
             raise AudioFileError(f"{path}: is a folder; give a file name")
-        if path.exists() and not overwrite:
-            raise AudioFileError(f"{path}: already exists; use --force to replace it")
+        refuse_existing(path, overwrite, error=AudioFileError)
         if not path.resolve().parent.is_dir():
             raise AudioFileError(f"{path}: the folder {path.parent} does not exist; create it")
     except (OSError, ValueError, RuntimeError) as error:

@@ -8,7 +8,6 @@ us as a short count without its reason.
 import contextlib
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,11 +18,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.formats import FLOAT_SUBTYPES, INTEGER_BITS, AudioInfo
 from overtone.errors import AudioFileError
-
-
-def reason(error: BaseException) -> str:
-    """Return why, in the system's words and without the path: "No space left on device"."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+from overtone.files import reason, temporary_path
 
 
 class _StreamedSoundFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -174,9 +169,7 @@ class SndfileSink:
         self._shown = destination
         # A link stays a link: what it points to is replaced.
         self._destination = destination.resolve()
-        self.path = self._destination.with_name(
-            f".overtone-{secrets.token_hex(8)}{destination.suffix}"
-        )
+        self.path = temporary_path(self._destination)
         try:
             self._stream = _ErrorKeepingFile(self.path.open("x+b"))
         except OSError as error:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from overtone.benchmark.speed import CommandCost, ModelSpeed, budget_rows
 from overtone.errors import MissingExtraError
+from overtone.files import atomic_write, refuse_existing, write_text
 from overtone.report import Column, Table
-from overtone.report.output import new_file, refuse_existing, write_text
 from overtone.report.provenance import machine, provenance
 from overtone.report.tables import Cell
 
@@ -181,8 +181,8 @@ def draw_lengths(speeds: Sequence[ModelSpeed], path: Path, *, overwrite: bool = 
             axes.grid(alpha=0.3)
         if len(speeds) > 1:
             memory_axes.legend()
-        with new_file(path, overwrite) as temporary:
-            figure.savefig(temporary, metadata={"Date": None})
+        with atomic_write(path, overwrite=overwrite) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:].lower(), metadata={"Date": None})
 
 
 def duration(seconds: float) -> str:

@@ -25,6 +25,7 @@ from overtone.cli import (
     stream,
     train,
 )
+from overtone.cli.options import in_options
 from overtone.errors import OvertoneError
 
 app = typer.Typer(
@@ -80,7 +81,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except OvertoneError as error:
-        print(f"overtone: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"overtone: {in_options(str(error))}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         # The reader has gone (``overtone models | head -1``): nothing is left to say, and the

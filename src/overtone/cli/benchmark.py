@@ -82,8 +82,8 @@ def speed(
     from overtone.benchmark.speed import measure, parse_lengths
     from overtone.benchmark.speed_page import jobs_sentence, lengths_table, summary, write_page
     from overtone.errors import InvalidInputError
+    from overtone.files import refuse_existing
     from overtone.inference.model import list_models
-    from overtone.report.output import refuse_existing
 
     lengths_s = parse_lengths(lengths)
     if markdown is not None:

@@ -130,7 +130,7 @@ def evaluate(
     \b
     overtone evaluate --archive val.h5 -m runs/tfilm/best -m soxr -o table.md
     """
-    from overtone.report import refuse_existing, write_text
+    from overtone.files import refuse_existing, write_text
 
     if output is not None:
         refuse_existing(output, force)

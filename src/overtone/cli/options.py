@@ -40,6 +40,23 @@ def parse_rate(text: str) -> int:
     return rate
 
 
+# Library messages speak of arguments; on the command line these are options.
+OPTIONS = {
+    "overwrite=True": "--force",
+    "output_rate": "--rate",
+    "cutoff_hz": "--cutoff",
+    "level_dbfs": "--level",
+}
+
+
+def in_options(message: str) -> str:
+    """Return a library's message in one line, with options in place of arguments."""
+    line = " ".join(message.split())
+    for argument, option in OPTIONS.items():
+        line = re.sub(rf"(?<![\w./-]){re.escape(argument)}(?![\w/])", option, line)
+    return line
+
+
 ModelOption = Annotated[
     str,
     typer.Option(

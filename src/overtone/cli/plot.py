@@ -67,7 +67,7 @@ def _marks(cutoff: str, signals: Signals) -> list[float | None]:
     """The frequency to mark in each recording, if any."""
     if cutoff != FOUND:
         return [None if cutoff == UNMARKED else parse_hertz(cutoff)] * len(signals)
-    from overtone.audio.cutoff import estimate_cutoff
+    from overtone.dsp.bandwidth import estimate_cutoff
 
     estimates = [estimate_cutoff(samples, rate) for _, samples, rate in signals]
     return [one.cutoff_hz if one.verdict == "band-limited" else None for one in estimates]

@@ -63,7 +63,7 @@ def robustness(
         write_folder,
         write_page,
     )
-    from overtone.report.output import refuse_existing
+    from overtone.files import refuse_existing
 
     wanted = [*(outputs(output) if output else []), *(page_outputs(markdown) if markdown else [])]
     for path in wanted:

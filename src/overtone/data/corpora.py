@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from overtone.audio.files import INPUT_EXTENSIONS, read_audio
-from overtone.audio.level import active_rms
-from overtone.audio.resample import resample
+from overtone.dsp.level import active_rms
+from overtone.dsp.resample import resample
 from overtone.errors import AudioFileError, ConfigError
 
 Split = Literal["train", "validation"]

@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.files import AudioReader, probe
-from overtone.audio.resample import StreamResampler
 from overtone.data.archive import ArchiveInfo, Piece, Source, write_archive
 from overtone.data.patches import PatchSettings, cut, make_pair, patch_starts
 from overtone.data.splits import Listing
+from overtone.dsp.resample import StreamResampler
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
 
 Log = Callable[[str], None]

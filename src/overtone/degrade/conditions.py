@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.resample import resample
 from overtone.degrade.codecs import (
     aac_roundtrip,
     mp3_roundtrip,
@@ -20,6 +19,7 @@ from overtone.degrade.codecs import (
     telephone_roundtrip,
 )
 from overtone.degrade.lowpass import LowPass, apply
+from overtone.dsp.resample import resample
 
 Samples = NDArray[np.float32]
 

@@ -20,7 +20,7 @@ from overtone.degrade.spline import interpolate
 from overtone.errors import InvalidInputError
 from overtone.evaluation.intervals import bootstrap_interval
 from overtone.evaluation.methods import Method, find_method
-from overtone.evaluation.systems import sha256
+from overtone.files import sha256_of
 from overtone.metrics import lineage_lsd, lineage_snr_db, lsd, snr_db
 
 FloatArray = NDArray[np.float32]
@@ -99,7 +99,7 @@ def evaluate_archive(
         groups = [archive.file_sha256[number] for number in archive.patch_file]
         return ArchiveScores(
             name=path.name,
-            sha256=sha256(path),
+            sha256=sha256_of(path),
             info=archive.info,
             items=len(archive),
             recordings=len(set(groups)),

@@ -13,8 +13,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.resample import resample
 from overtone.degrade.spline import DECIMATION_PASSBAND, interpolate
+from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError
 
 FloatArray = NDArray[np.float32]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.files import read_audio
-from overtone.audio.resample import resample
 from overtone.degrade.lowpass import FAMILIES, LowPass, apply
 from overtone.degrade.spline import decimate
+from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError
 
 FloatArray = NDArray[np.float32]

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from overtone.audio.files import AudioWriter, read_audio
 from overtone.audio.formats import INPUT_EXTENSIONS
-from overtone.audio.resample import resample
 from overtone.data.splits import listed_names
 from overtone.degrade.spline import decimate, interpolate
+from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError
 from overtone.evaluation.methods import Method
+from overtone.files import refuse_existing
 from overtone.inference.plan import find_sources
-from overtone.report import plot_spectrograms, refuse_existing
+from overtone.report import plot_spectrograms
 
 FloatArray = NDArray[np.float32]
 

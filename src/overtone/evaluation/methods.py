@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from overtone import __version__
 from overtone.errors import InvalidInputError, MissingExtraError, ModelError
 from overtone.evaluation.baselines import BASELINES
-from overtone.evaluation.systems import find_system, sha256
+from overtone.evaluation.systems import find_system
+from overtone.files import sha256_of
 from overtone.inference.model import load_model, model_path
 
 FloatArray = NDArray[np.float32]
@@ -93,7 +94,7 @@ def open_method(name: str) -> Callable[[int, int], Method]:
     if model.info.kind != "waveform":
         return _from_low(name)
     made_for = model.info.sample_rate, model.info.scale
-    return _network(model.info.name, sha256(path), made_for, model.run)
+    return _network(model.info.name, sha256_of(path), made_for, model.run)
 
 
 def _from_low(name: str) -> Callable[[int, int], Method]:
@@ -134,7 +135,7 @@ def _checkpoint(folder: Path) -> Callable[[int, int], Method]:
     # A run keeps several checkpoints, which one recipe made.
     own = folder.resolve().name
     name = recipe.name if own == recipe.name else f"{recipe.name}/{own}"
-    identity = sha256(folder / "model.safetensors")
+    identity = sha256_of(folder / "model.safetensors")
     return _network(name, identity, (config.sample_rate, config.scale), run)
 
 

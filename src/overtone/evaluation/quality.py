@@ -23,7 +23,8 @@ from overtone.evaluation.alignment import find_shift, overlap
 from overtone.evaluation.baselines import BASELINES, soxr
 from overtone.evaluation.cases import Case, Clip
 from overtone.evaluation.suites import Suite
-from overtone.evaluation.systems import System, always, find_systems, sha256
+from overtone.evaluation.systems import System, always, find_systems
+from overtone.files import sha256_of
 from overtone.inference.model import list_models
 from overtone.metrics import dnsmos_mos, evaluate_pair, pesq_mos, stoi, visqol_mos
 
@@ -130,7 +131,7 @@ def compare(
             try:
                 clip = case.open()
                 _require_matching(clip)
-                done.hashes[case.label] = {what: sha256(path) for what, path in case.files()}
+                done.hashes[case.label] = {what: sha256_of(path) for what, path in case.files()}
             except (OvertoneError, OSError) as error:
                 done.problems.append(_named(case.label, str(error)))
                 continue

@@ -13,7 +13,7 @@ from string import Template
 import numpy as np
 
 from overtone.audio.files import AudioWriter
-from overtone.audio.resample import resample
+from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError, MissingExtraError
 from overtone.evaluation.quality import Comparison, Example
 from overtone.evaluation.quality_tables import (
@@ -25,8 +25,8 @@ from overtone.evaluation.quality_tables import (
     settings,
     timings,
 )
+from overtone.files import refuse_existing, write_text
 from overtone.metrics import describe
-from overtone.report.output import refuse_existing, write_text
 from overtone.report.pictures import plot_spectrograms
 from overtone.report.sections import around, join, made_by
 from overtone.report.tables import Column, Table

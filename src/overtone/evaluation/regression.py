@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.files import read_audio
-from overtone.audio.resample import resample
+from overtone.dsp.resample import resample
 from overtone.inference.enhancer import Enhancer
 from overtone.metrics import lsd, lsd_hf, snr_db, texture_scores
 

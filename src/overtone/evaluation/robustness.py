@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.cutoff import estimate_cutoff
 from overtone.audio.files import AudioReader
-from overtone.audio.resample import resample
 from overtone.degrade.codecs import fit
 from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Samples, matrix
 from overtone.degrade.conditions import Condition as Cell
 from overtone.degrade.conditions import Degraded as Damaged
+from overtone.dsp.bandwidth import estimate_cutoff
+from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.edges import codec_edge_hz
-from overtone.evaluation.systems import sha256
+from overtone.files import sha256_of
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.plan import find_sources
 from overtone.metrics import mean_scores, snr_db
@@ -160,7 +160,7 @@ def run_matrix(
     lowest_rate = min(clip.sample_rate for clip in choice.clips)
     cells = matrix(lowest_rate, min(USUAL_CUTOFF_HZ, info.max_cutoff_hz))
     scores, missing = measure(enhancer, choice.clips, track(cells), seed=seed)
-    return Run(info.name, sha256(enhancer.model.path), seed, seconds, choice, scores, missing)
+    return Run(info.name, sha256_of(enhancer.model.path), seed, seconds, choice, scores, missing)
 
 
 # The clips --------------------------------------------------------------------------------------

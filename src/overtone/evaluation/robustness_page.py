@@ -19,10 +19,10 @@ from overtone.evaluation.robustness import (
     breaks_lsd,
     breaks_snr,
 )
+from overtone.files import refuse_existing, write_text
 from overtone.metrics import METRICS, settings_lines
 from overtone.report import Column, Table
 from overtone.report.heatmap import Grid, draw_heatmap
-from overtone.report.output import refuse_existing, write_text
 from overtone.report.provenance import machine, provenance
 from overtone.report.tables import Cell as TableCell
 

@@ -6,16 +6,15 @@ get the recording as a user's file, and find the cutoff themselves.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone import __version__
 from overtone.evaluation.baselines import BASELINES, soxr, upsample
+from overtone.files import sha256_of
 from overtone.inference.enhancer import Enhancer
 
 FloatArray = NDArray[np.float32]
@@ -80,7 +79,7 @@ def find_system(name: str, *, threads: int | None = 1) -> System:
             and cutoff_hz <= info.max_cutoff_hz * TOLERATED_RATIO
         )
 
-    return System(f"{info.name}{suffix}", sha256(enhancer.model.path), enhance, fits)
+    return System(f"{info.name}{suffix}", sha256_of(enhancer.model.path), enhance, fits)
 
 
 def _split_fidelity(name: str) -> tuple[str, str, float | None]:
@@ -108,9 +107,3 @@ def find_systems(names: Sequence[str], *, threads: int | None = 1) -> list[Syste
         replace(one, name=f"{name} {identity[:8]}") if names_found.count(name) > 1 else one
         for (name, identity), one in found.items()
     ]
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overtone.audio.cutoff import CutoffEstimate, CutoffEstimator
 from overtone.audio.files import AudioInfo, AudioReader, AudioWriter
-from overtone.audio.level import LevelMeter
-from overtone.audio.resample import StreamResampler
+from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
+from overtone.dsp.level import LevelMeter
+from overtone.dsp.resample import StreamResampler
 from overtone.errors import InvalidInputError
 from overtone.inference.info import ModelInfo
 from overtone.inference.model import load_model

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.cutoff import Slope
+from overtone.dsp.bandwidth import Slope
+from overtone.dsp.stft import StreamOverlapAdd, StreamStft, hann
 from overtone.inference.bands import CROSSOVER_START, Top
 from overtone.inference.info import SpectralInfo
 from overtone.inference.width import StereoWidth
@@ -48,18 +49,17 @@ class FrameResidual:
         self._width = StereoWidth(info, self._cutoff_hz) if channels == 2 else None
         self._fidelity = fidelity
         self._ceiling = None if top is None else Ceiling(info, self._cutoff_hz, top)
-        self._window_samples, self._hop = info.window_samples, info.hop_samples
-        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(info.window_samples) / info.window_samples)
+        hop = info.hop_samples
+        window = hann(info.window_samples)
         # White noise of standard deviation s has bins of mean power s^2, as in training.
-        norm = np.sqrt(np.sum(hann**2))
-        overlap = np.sum(hann.reshape(-1, info.hop_samples)[:, 0] ** 2)
-        # A window is a few hops long; both are applied hop by hop, ``[folds, hop]``.
-        hops = hann.reshape(-1, info.hop_samples).astype(np.float32)
-        self._analysis = hops * np.float32(gain / norm)
-        self._synthesis = hops * np.float32(norm / (overlap * gain))
-        overhang = info.window_samples - info.hop_samples
-        self._input = np.zeros((channels, overhang), np.float32)
-        self._tail = np.zeros((channels, overhang), np.float32)
+        norm = np.sqrt(np.sum(window**2))
+        overlap = np.sum(window[::hop] ** 2)
+        window32 = window.astype(np.float32)
+        self._analysis = StreamStft(channels, window32 * np.float32(gain / norm), hop)
+        self._synthesis = StreamOverlapAdd(
+            channels, window32 * np.float32(norm / (overlap * gain)), hop
+        )
+        overhang = info.window_samples - hop
         self._state = model.initial_state(channels)
         self._late = np.zeros((channels, info.lookahead_frames, info.bins), np.complex64)
         # The first frames come out before time zero: the window's past and the lookahead.
@@ -85,26 +85,18 @@ class FrameResidual:
         return out[:, self._early :][:, :wanted]
 
     def _advance(self, block: FloatArray) -> FloatArray:
-        held = np.concatenate([self._input, block], axis=1)
-        count = max(0, (held.shape[1] - self._window_samples) // self._hop + 1)
+        step = MAX_FRAMES * self._model.info.hop_samples
         pieces = [
-            self._frames(held, first, min(first + MAX_FRAMES, count))
-            for first in range(0, count, MAX_FRAMES)
+            self._frames(self._analysis.push(block[:, start : start + step]))
+            for start in range(0, block.shape[1], step)
         ]
-        self._input = held[:, count * self._hop :].copy()
         return np.concatenate([np.zeros((self._channels, 0), np.float32), *pieces], axis=1)
 
-    def _frames(self, held: FloatArray, first: int, last: int) -> FloatArray:
-        """Analyse, run and overlap-add frames ``first`` to ``last`` of ``held``."""
-        window, hop, folds = self._window_samples, self._hop, len(self._analysis)
-        channels, count = self._channels, last - first
-        span = held[:, first * hop : (last - 1) * hop + window].reshape(channels, -1, hop)
-        frames = np.empty((channels, count, folds, hop), np.float32)
-        for fold in range(folds):
-            np.multiply(span[:, fold : fold + count], self._analysis[fold], out=frames[:, :, fold])
-        # numpy before 2 computes in double precision.
-        double = np.fft.rfft(frames.reshape(channels, count, window))
-        spectrum = double.astype(np.complex64, copy=False)
+    def _frames(self, spectrum: Spectrum) -> FloatArray:
+        """Run frames ``[channels, frames, bins]`` and return the samples that they complete."""
+        count = spectrum.shape[1]
+        if count == 0:
+            return np.zeros((self._channels, 0), np.float32)
         lifted = self._slope.lift(spectrum)
         residual, self._state = self._model.run(
             lifted, self._cutoff_hz, self._state, self._fidelity
@@ -118,15 +110,7 @@ class FrameResidual:
         self._slope.add(observed, residual)
         if self._ceiling is not None:
             self._ceiling.lower(observed, residual)
-        pieces = np.fft.irfft(residual, n=window).astype(np.float32, copy=False)
-        pieces = pieces.reshape(channels, count, folds, hop)
-        pieces *= self._synthesis
-        out = np.zeros((channels, count + folds - 1, hop), np.float32)
-        out[:, : folds - 1] = self._tail.reshape(channels, folds - 1, hop)
-        for fold in range(folds):
-            out[:, fold : fold + count] += pieces[:, :, fold]
-        self._tail = out[:, count:].reshape(channels, -1)
-        return out[:, :count].reshape(channels, -1)
+        return self._synthesis.push(residual)
 
 
 class SlopeLift:

@@ -22,8 +22,8 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
-from overtone.audio.cutoff import CutoffEstimate
-from overtone.audio.resample import QUALITY, StreamResampler, resampled_length
+from overtone.dsp.bandwidth import CutoffEstimate
+from overtone.dsp.resample import QUALITY, StreamResampler, resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference.enhancer import (
     AUDIBLE_RMS,
@@ -170,7 +170,7 @@ class StreamEnhancer:
     def flush(self) -> FloatArray:
         """Return the rest of the output; the stream is over.
 
-        With it, :func:`~overtone.audio.resample.resampled_length` samples have been given in all.
+        With it, :func:`~overtone.dsp.resample.resampled_length` samples have been given in all.
         """
         if self._over:
             return self._shaped(np.zeros((self.channels, 0), np.float32))

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from overtone.audio.cutoff import Slope
+from overtone.dsp.bandwidth import Slope
 from overtone.errors import InvalidInputError, ModelError
 from overtone.inference.bands import Top
 from overtone.inference.frames import FrameResidual

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.decimation import decimation_response
+from overtone.dsp.decimation import decimation_response
 from overtone.inference.bands import Top, crossover
 from overtone.inference.info import WaveformInfo
 

@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overtone.audio.files import INPUT_EXTENSIONS, OUTPUT_FORMATS
+from overtone.audio.files import INPUT_EXTENSIONS, OUTPUT_FORMATS, find_audio
 from overtone.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -108,15 +108,7 @@ def _audio_in(folder: Path, exclude: Path | None, failures: list[Outcome]) -> It
     def note(error: OSError) -> None:
         failures.append(Outcome.failed(Path(error.filename), describe_os_error(error)))
 
-    excluded = exclude.resolve() if exclude else None
-    for place, folders, names in os.walk(folder, onerror=note):
-        here = Path(place)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (here / name).resolve() != excluded
-        )
-        yield from (here / name for name in sorted(names) if _is_audio_name(name))
+    return find_audio(folder, exclude=exclude, on_error=note)
 
 
 def _matching(pattern: str, exclude: Path | None, failures: list[Outcome]) -> Iterator[Path]:

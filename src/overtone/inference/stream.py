@@ -25,8 +25,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.cutoff import Slope
-from overtone.audio.resample import StreamResampler, Thinner, resampled_length
+from overtone.dsp.bandwidth import Slope
+from overtone.dsp.resample import StreamResampler, Thinner, resampled_length
 from overtone.inference.bands import Top
 from overtone.inference.info import ModelInfo
 from overtone.inference.model import Model

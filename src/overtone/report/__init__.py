@@ -1,6 +1,5 @@
 """Results for people and programs: tables in four formats, spectrogram pictures in three."""
 
-from overtone.report.output import refuse_existing, write_text
 from overtone.report.pictures import (
     PICTURE_SUFFIXES,
     check_picture_path,
@@ -16,7 +15,5 @@ __all__ = [
     "Table",
     "check_picture_path",
     "plot_spectrograms",
-    "refuse_existing",
     "require_matplotlib",
-    "write_text",
 ]

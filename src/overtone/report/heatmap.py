@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from overtone.errors import InvalidInputError, MissingExtraError
-from overtone.report.output import new_file
+from overtone.files import atomic_write
 from overtone.report.pictures import check_picture_path
 
 if TYPE_CHECKING:
@@ -88,9 +88,10 @@ def draw_heatmap(
         bar = figure.colorbar(image, ax=list(panels), pad=0.02, aspect=40)
         bar.set_label(label)
         # A date would make every file another one.
-        metadata = {"CreationDate": None} if path.suffix.lower() == ".pdf" else {"Date": None}
-        with new_file(path, overwrite) as temporary:
-            figure.savefig(temporary, metadata=None if path.suffix.lower() == ".png" else metadata)
+        kind = path.suffix[1:].lower()
+        undated = {"pdf": {"CreationDate": None}, "png": None}.get(kind, {"Date": None})
+        with atomic_write(path, overwrite=overwrite) as temporary:
+            figure.savefig(temporary, format=kind, metadata=undated)
 
 
 def _draw_grid(panel: Axes, grid: Grid, limit: float, colours: str) -> AxesImage:

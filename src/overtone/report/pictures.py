@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from overtone.errors import InvalidInputError, MissingExtraError
-from overtone.report.output import new_file, refuse_existing
+from overtone.files import atomic_write, refuse_existing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,9 +131,11 @@ def plot_spectrograms(
 
 def _save(figure: "Figure", paths: Sequence[Path], dots_per_inch: int, overwrite: bool) -> None:
     for path in paths:
-        with new_file(path, overwrite) as temporary:
-            undated = _UNDATED.get(path.suffix.lower())
-            figure.savefig(temporary, dpi=dots_per_inch, metadata=undated)
+        with atomic_write(path, overwrite=overwrite) as temporary:
+            suffix = path.suffix.lower()
+            figure.savefig(
+                temporary, format=suffix[1:], dpi=dots_per_inch, metadata=_UNDATED.get(suffix)
+            )
 
 
 def _levels_db(title: str, samples: NDArray[np.floating], rate: int) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from overtone.audio.level import LevelMeter
 from overtone.data.archive import PatchArchive
+from overtone.dsp.level import LevelMeter
 from overtone.errors import ConfigError, InvalidInputError
 from overtone.metrics import lineage_lsd, lineage_snr_db, lsd
 from overtone.training.losses import patch_losses

@@ -20,7 +20,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overtone.audio.decimation import decimation_response
+from overtone.dsp.decimation import decimation_response
+from overtone.dsp.stft import frames, hann
 from overtone.errors import InvalidInputError
 
 Verdict = Literal["band-limited", "full band", "unsure"]
@@ -142,7 +143,7 @@ class CutoffEstimator:
         multiples = max(1, round(sample_rate * FRAME_S / FRAME_MULTIPLE))
         self._frame_samples = FRAME_MULTIPLE * multiples
         self._hop_samples = self._frame_samples // 2
-        window = np.hanning(self._frame_samples + 1)[:-1]
+        window = hann(self._frame_samples)
         self._window = (window / (window.sum() / 2)).astype(np.float32)
         self._to_bands = band_weights(self._frame_samples, sample_rate)
         self._pending: NDArray[np.float32] | None = None
@@ -190,9 +191,8 @@ class CutoffEstimator:
             return
         # A copy: numpy adds strided data in another order, and the last digits would differ.
         block = block.copy()
-        frames = np.lib.stride_tricks.sliding_window_view(block, self._frame_samples, axis=1)
-        frames = frames[:, :: self._hop_samples]
-        spectra = np.fft.rfft((frames - frames.mean(axis=2, keepdims=True)) * self._window)
+        framed = frames(block, self._frame_samples, self._hop_samples)
+        spectra = np.fft.rfft((framed - framed.mean(axis=2, keepdims=True)) * self._window)
         powers = (spectra.real**2 + spectra.imag**2).mean(axis=0)
         classes.add(powers.sum(axis=1), powers @ self._to_bands)
 

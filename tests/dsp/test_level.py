@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from overtone.audio.level import LevelMeter, active_rms
+from overtone.dsp.level import LevelMeter, active_rms
 
 
 def test_pauses_do_not_lower_the_level(make_noise):

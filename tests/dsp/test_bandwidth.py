@@ -10,10 +10,10 @@ import soundfile
 import soxr
 from scipy import signal
 
-from overtone.audio.cutoff import REACH_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
-from overtone.audio.decimation import decimation_response
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
 from overtone.degrade.lowpass import LowPass, apply
+from overtone.dsp.bandwidth import REACH_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
+from overtone.dsp.decimation import decimation_response
 from overtone.errors import InvalidInputError
 
 CUTOFFS_HZ = (1000, 2000, 4000, 5500, 8000, 11000)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overtone.audio.resample import StreamResampler, Thinner, resample, resampled_length
+from overtone.dsp.resample import StreamResampler, Thinner, resample, resampled_length
 
 RATES = st.sampled_from([1000, 7001, 8000, 16000, 22050, 44100, 48000, 96000])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from overtone.audio.decimation import decimation_response
+from overtone.dsp.decimation import decimation_response
 
 
 @pytest.mark.parametrize(("rate", "scale"), [(16000, 2), (16000, 4), (22050, 4), (16000, 8)])

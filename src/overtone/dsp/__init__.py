@@ -1,0 +1,1 @@
+"""Signal processing in numpy that every room shares: spectra, bandwidth, resampling, level."""
