@@ -1,0 +1,196 @@
+"""Excitations: wide-band signals with the pitch, the pulses and the moments of the kept band.
+
+A source-filter model makes what lies above a cutoff from *excitations* and smooth gains. The
+excitations are ordinary signal processing, outside any network:
+
+1. The kept band, up to 4 kHz, is *whitened*: every bin is divided by the root of its local mean
+   power, and the frames are overlap-added to a waveform.
+2. Its absolute value has every harmonic of its pitch, all the way up (Makhoul & Berouti 1979,
+   "High-frequency regeneration in speech coding systems"). Multiplied by the square of its own
+   *swell*, a fast mean over a slow one, it becomes sharp ``pulses``.
+3. White noise times that square is ``modulated_noise``: breath between the pulses of a voice.
+4. White noise as it is, ``noise``.
+
+The first two are whitened again, bin by bin, so that all have unit power at every frequency. All
+means but those over frequency look back only. The noise is a function of a seed, the channel and
+the number of the sample, so that any way of cutting a recording into blocks gives the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.dsp.stft import StreamOverlapAdd, StreamStft, hann
+
+FloatArray = NDArray[np.float32]
+Spectrum = NDArray[np.complex64]
+
+NAMES = ("pulses", "modulated_noise", "noise")
+
+
+@dataclass(frozen=True)
+class ExcitationConstants:
+    """What defines the excitations; travels in a model's metadata, for other runtimes to repeat.
+
+    The kept band is used from ``lowest_hz`` to ``highest_hz``, or to where the crossover begins,
+    ``crossover_start`` of the cutoff. Local means run over ``whitening_bins``. The swell is the
+    mean over the last ``fast_samples`` divided by that over the last ``slow_samples``.
+    """
+
+    lowest_hz: float = 80.0
+    highest_hz: float = 4000.0
+    crossover_start: float = 0.97
+    whitening_bins: int = 15
+    whitening_floor: float = 1e-10
+    fast_samples: int = 32
+    slow_samples: int = 1024
+    swell_floor: float = 1e-6
+    flattening_floor: float = 1e-12
+
+
+def white_noise(seed: int, channel: int, start: int, count: int) -> FloatArray:
+    """Samples ``start`` to ``start + count`` of endless white noise of unit variance.
+
+    Uniform, by a hash of the sample's number (lowbias32 of Wellons 2018, "Prospecting for hash
+    functions"): integer arithmetic that any language repeats to the bit.
+
+    Example:
+        >>> whole = white_noise(7, 0, 0, 100)
+        >>> bool((white_noise(7, 0, 60, 40) == whole[60:]).all())
+        True
+    """
+    index = np.arange(start, start + count, dtype=np.uint64)
+    key = _hash(np.array([seed * 0x9E3779B9 + channel * 0x85EBCA6B & 0xFFFFFFFF], np.uint32))
+    high = _hash((index >> np.uint64(32)).astype(np.uint32) ^ key)
+    bits = _hash(index.astype(np.uint32) ^ high)
+    return ((bits / 2**32 - 0.5) * math.sqrt(12)).astype(np.float32)
+
+
+def _hash(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x846CA68B)
+    return np.asarray(x ^ (x >> np.uint32(16)), np.uint32)
+
+
+def local_mean(power: FloatArray, bins: int) -> FloatArray:
+    """Mean of ``power [..., n]`` over the ``bins`` around each, fewer at either end."""
+    half, n = bins // 2, power.shape[-1]
+    total = np.zeros((*power.shape[:-1], n + 1))
+    np.cumsum(power, axis=-1, dtype=np.float64, out=total[..., 1:])
+    at = np.arange(n)
+    first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, n)
+    mean = (total[..., last] - total[..., first]) / (last - first)
+    return np.asarray(mean, np.float32)
+
+
+def power_of(spectrum: Spectrum) -> FloatArray:
+    """Squared magnitude."""
+    return np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32)
+
+
+class TrailingMean:
+    """Mean of the last ``count`` samples of ``[channels, n]``, zeros before the first."""
+
+    def __init__(self, channels: int, count: int) -> None:
+        self._count = count
+        self._past = np.zeros((channels, count), np.float32)
+
+    def push(self, block: FloatArray) -> FloatArray:
+        """The means up to each sample of ``block``."""
+        held = np.concatenate([self._past, block], axis=1)
+        # Sums begin anew with every block, so errors do not grow over hours.
+        total = np.cumsum(held, axis=1, dtype=np.float64)
+        self._past = held[:, block.shape[1] :].copy()
+        n = self._count
+        return ((total[:, n:] - total[:, :-n]) / n).astype(np.float32)
+
+
+class Excitations:
+    """Makes excitation frames from frames of the recording, ``hops - 1`` frames late.
+
+    Both are short-time spectra under a periodic Hann window with white noise of unit variance at
+    unit power (:mod:`overtone.dsp.stft`).
+    """
+
+    def __init__(
+        self,
+        constants: ExcitationConstants,
+        *,
+        sample_rate: int,
+        window_samples: int,
+        hop_samples: int,
+        channels: int,
+        cutoff_hz: float,
+        seed: int = 0,
+        first_bin: int = 0,
+    ) -> None:
+        self._c, self._seed, self._channels = constants, seed, channels
+        hz = np.fft.rfftfreq(window_samples, 1 / sample_rate)
+        top = min(constants.crossover_start * cutoff_hz, constants.highest_hz)
+        first, last = np.searchsorted(hz, [constants.lowest_hz, top], side="right")
+        self._kept = slice(int(first), max(int(first), int(last)))
+        window = hann(window_samples)
+        norm = np.sqrt(np.sum(window**2))
+        # Squared Hann windows add up to 3/8 of the window over the hop.
+        overlap = 3 / 8 * window_samples / hop_samples
+        self._synthesis = StreamOverlapAdd(channels, window * norm / overlap, hop_samples)
+        self._analysis = StreamStft(len(NAMES) * channels, window / norm, hop_samples)
+        self._fast = TrailingMean(channels, constants.fast_samples)
+        self._slow = TrailingMean(channels, constants.slow_samples)
+        half = constants.whitening_bins // 2
+        # What lies below the cutoff serves nobody but the means at the edge.
+        self._from = max(0, first_bin - half)
+        self._cut = first_bin - self._from
+        bins = window_samples // 2 + 1 - self._from
+        self._before = np.zeros((2, channels, 1, bins), np.float32)
+        # Frames start before the first sample, and with them the samples' numbers.
+        self._sample = 0
+        self._partial = window_samples // hop_samples - 1
+
+    def push(self, spectrum: Spectrum) -> Spectrum:
+        """Excitations ``[3, channels, frames, bins from first_bin on]`` that are known by now.
+
+        ``spectrum [channels, frames, bins]`` goes on where the last call's ended. The frames that
+        come first out belong to times before the first frame; they are zero.
+        """
+        wave = self._whitened(spectrum)
+        c = self._c
+        size = np.abs(wave)
+        swell = self._fast.push(size) / (self._slow.push(size) + np.float32(c.swell_floor))
+        swell *= swell
+        count = wave.shape[1]
+        noise = np.stack(
+            [white_noise(self._seed, n, self._sample, count) for n in range(self._channels)]
+        )
+        self._sample += count
+        signals = np.concatenate([size * swell, noise * swell, noise])
+        spectra = self._analysis.push(signals)[..., self._from :]
+        found = spectra.reshape(len(NAMES), self._channels, -1, spectra.shape[-1])
+        self._flatten(found[:2])
+        # Frames that begin before the first one are partly made of nothing.
+        partial = min(self._partial, found.shape[2])
+        found[:, :, :partial] = 0
+        self._partial -= partial
+        return found[..., self._cut :]
+
+    def _whitened(self, spectrum: Spectrum) -> FloatArray:
+        """Waveform samples ``[channels, n]`` that the frames complete, one hop for each."""
+        c = self._c
+        kept = np.zeros_like(spectrum)
+        kept[..., self._kept] = spectrum[..., self._kept]
+        # The means reach over the edges of the band, where there is nothing.
+        kept *= 1 / np.sqrt(local_mean(power_of(kept), c.whitening_bins) + c.whitening_floor)
+        return self._synthesis.push(kept)
+
+    def _flatten(self, found: Spectrum) -> None:
+        """Divide by the local mean of power over bins, and over this frame and the last."""
+        mean = local_mean(power_of(found), self._c.whitening_bins)
+        both = np.concatenate([self._before, mean], axis=2)
+        self._before = mean[:, :, -1:]
+        found *= 1 / np.sqrt(0.5 * (both[:, :, 1:] + both[:, :, :-1]) + self._c.flattening_floor)
