@@ -26,7 +26,8 @@ from overtone.inference.stream import EnhanceStream
 from overtone.metrics import lsd_hf, side_mid_db
 from overtone.metrics.spectral import band_bins, power, spectrum_blocks
 from overtone.report import Cell, Column, Table
-from overtone.training.recipe import SpectralRecipe, load_recipe
+from overtone.training.families import load_recipe
+from overtone.training.spectral import SpectralRecipe
 
 Samples = NDArray[np.float32]
 

@@ -115,7 +115,8 @@ def test_without_the_extra_it_is_named(train, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"overtone\[train\]"):
         train()
-    monkeypatch.delitem(sys.modules, "overtone.training.export", raising=False)
+    for module in ("release", "checkpoint"):
+        monkeypatch.delitem(sys.modules, f"overtone.training.{module}", raising=False)
     with pytest.raises(MissingExtraError, match=r"overtone export .*overtone\[train\]"):
         CliRunner().invoke(app, ["export", str(tmp_path), "-o", "a.onnx"], catch_exceptions=False)
 

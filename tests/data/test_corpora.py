@@ -31,7 +31,7 @@ def root(tmp_path, make_noise):
 
 
 def corpus(path="voices", **settings):
-    return Corpus(name=path, path=path, licence="CC0", **{"bandwidth_hz": 8000.0} | settings)
+    return Corpus(name=path, path=path, license="CC0", **{"bandwidth_hz": 8000.0} | settings)
 
 
 @pytest.fixture

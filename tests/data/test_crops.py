@@ -19,8 +19,8 @@ BANDWIDTHS_HZ = (24000.0, 7000.0)
 @pytest.fixture(scope="module")
 def corpora():
     return [
-        Corpus(name="wide", path="wide", bandwidth_hz=BANDWIDTHS_HZ[0], licence="CC0"),
-        Corpus(name="narrow", path="narrow", bandwidth_hz=BANDWIDTHS_HZ[1], weight=3, licence="-"),
+        Corpus(name="wide", path="wide", bandwidth_hz=BANDWIDTHS_HZ[0], license="CC0"),
+        Corpus(name="narrow", path="narrow", bandwidth_hz=BANDWIDTHS_HZ[1], weight=3, license="-"),
     ]
 
 
@@ -278,7 +278,7 @@ def tones(tmp_path_factory):
     tone = 0.1 * np.sin(2 * np.pi * 3000 / RATE * np.arange(2 * RATE))
     for name in "ab":
         soundfile.write(root / f"{name}.wav", tone, RATE)
-    corpora = [Corpus(name="tones", path=".", bandwidth_hz=7000, licence="CC0", glob="*.wav")]
+    corpora = [Corpus(name="tones", path=".", bandwidth_hz=7000, license="CC0", glob="*.wav")]
     store = SampleStore.build(root / "cache", corpora, root, RATE)
 
     def batch(**settings):

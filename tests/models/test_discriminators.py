@@ -44,16 +44,16 @@ def test_a_change_outside_the_band_changes_nothing_that_is_judged(part, noise):
     spectrogram = part.spectrogram(noise, LEVEL)[:, :20]
     inside = part.inside(CUTOFF, BANDWIDTH)
     other = torch.where(outside_of(part), spectrogram + 3, spectrogram)
-    one, two = part.judge(spectrogram, inside), part.judge(other, inside)
+    one, two = part.discriminate(spectrogram, inside), part.discriminate(other, inside)
     assert torch.equal(one.scores, two.scores)
     assert all(torch.equal(a, b) for a, b in zip(one.features, two.features, strict=True))
     within = torch.where(outside_of(part), spectrogram, spectrogram + 3)
-    assert not torch.equal(part.judge(within, inside).scores, one.scores)
+    assert not torch.equal(part.discriminate(within, inside).scores, one.scores)
 
 
 def test_no_gradient_leads_out_of_the_band(part, noise):
     spectrogram = part.spectrogram(noise, LEVEL)[:, :20].requires_grad_()
-    judged = part.judge(spectrogram, part.inside(CUTOFF, BANDWIDTH))
+    judged = part.discriminate(spectrogram, part.inside(CUTOFF, BANDWIDTH))
     (judged.scores.sum() + sum(f.abs().sum() for f in judged.features)).backward()
     assert (spectrogram.grad[outside_of(part)] == 0).all()
     assert spectrogram.grad[~outside_of(part)].abs().max() > 0
@@ -82,13 +82,19 @@ def test_places_that_count_have_their_centre_in_the_band(part, noise):
     for bin_ in (64, 160):
         changed = spectrogram.clone()
         changed[:, :, bin_] += 5
-        one, two = part.judge(spectrogram, everything), part.judge(changed, everything)
+        one, two = (
+            part.discriminate(spectrogram, everything),
+            part.discriminate(changed, everything),
+        )
         moved = (one.features[0] - two.features[0]).abs().amax(dim=(0, 1, 2)).nonzero()[:, 0]
         # The first layer steps over 4 bins with a kernel of 9.
         assert moved.tolist() == [bin_ // 4 + offset for offset in (-1, 0, 1)]
     mask = torch.zeros(2, bins)
     mask[:, 64] = 1
-    assert part.judge(spectrogram, mask).features_inside[0].nonzero()[:, 1].tolist() == [16, 16]
+    assert part.discriminate(spectrogram, mask).features_inside[0].nonzero()[:, 1].tolist() == [
+        16,
+        16,
+    ]
 
 
 def test_shapes_of_scores_and_features_match_their_places(network, noise):

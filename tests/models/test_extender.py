@@ -1,5 +1,7 @@
 """The extender streams without seams, looks ahead as far as it says, and sees only what is kept."""
 
+import copy
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -22,7 +24,13 @@ def model():
     network = SpectralExtender(config).eval()
     with torch.no_grad():
         # Fresh heads hardly answer to their input: nothing would be seen of what leaks.
-        for head in (network.log_magnitude, network.phase, network.coherence, network.embed):
+        for head in (
+            network.log_magnitude,
+            network.real,
+            network.imaginary,
+            network.coherence,
+            network.embed,
+        ):
             head.weight.mul_(10)
     return network
 
@@ -86,10 +94,9 @@ def test_the_residual_lags_the_input_by_the_lookahead(model, spectrum):
     top = model.frequencies_hz >= CUTOFF_HZ
     lookahead = model.config.lookahead_frames
     residual = residual_of(model, spectrum)
-    log_magnitude, phase, _, _ = model.predict(
-        spectrum, torch.full((2,), CUTOFF_HZ), model.initial_state(2).context
-    )
-    prediction = log_magnitude.exp().unsqueeze(-1) * phase
+    found = model.predict(spectrum, torch.full((2,), CUTOFF_HZ), model.initial_state(2).context)
+    phase = torch.stack([found.real, found.imaginary], dim=-1)
+    prediction = found.log_magnitude.exp().unsqueeze(-1) * phase
     wanted = prediction[:, lookahead:] - spectrum[:, :-lookahead]
     assert torch.allclose(residual[:, lookahead:, top], wanted[:, :, top], atol=1e-6)
 
@@ -209,3 +216,19 @@ def test_full_fidelity_keeps_all_that_lies_below_the_cutoff(model, spectrum):
     sound = residual_of(model, spectrum)
     assert sound[:, :, below].any()
     assert not sound[:, :, model.frequencies_hz <= CROSSOVER_START * CUTOFF_HZ].any()
+
+
+def test_a_folded_network_is_the_same_function(model, spectrum):
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        for block in model.blocks:  # away from one constant, which would hide mistakes
+            block.scale.copy_(torch.linspace(-1, 1, len(block.scale)))
+    folded = copy.deepcopy(model).fold()
+    assert all(block.scale is None for block in folded.blocks)
+    inputs = (spectrum, torch.tensor([3000.0, 8000.0]), torch.tensor([0.0, 0.7]))
+    with torch.no_grad():
+        wanted = model(*inputs, *model.initial_state(2))
+        found = folded(*inputs, *folded.initial_state(2))
+    for one, other in zip(wanted, found, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert sum(p.numel() for p in folded.parameters()) < sum(p.numel() for p in model.parameters())

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from overtone.cli import app
 from overtone.data.corpora import SampleStore
-from overtone.training import export
-from overtone.training.recipe import SpectralRecipe
+from overtone.export import spectral
+from overtone.training.spectral import SpectralRecipe
 
 RECIPE = """
 name = "tiny"
@@ -45,7 +45,7 @@ path = "."
 glob = "speech_*.flac"
 exclude = ["_8k"]
 bandwidth_hz = 11000
-licence = "CC0 1.0"
+license = "CC0 1.0"
 
 [[corpora]]
 name = "wide"
@@ -53,7 +53,7 @@ path = "."
 glob = "speech_*_48k.flac"
 bandwidth_hz = 19500
 weight = 0.5
-licence = "CC0 1.0, too"
+license = "CC0 1.0, too"
 """
 
 
@@ -117,14 +117,14 @@ def exported(tmp_path_factory, checkpoint):
     """
     folder = tmp_path_factory.mktemp("export")
     path, exact = folder / "tiny.onnx", folder / "exact.onnx"
-    shrink = export._shrink
+    shrink = spectral.shrink
 
     def keep_a_copy(proto):
         onnx.save(proto, str(exact))
         shrink(proto)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "_shrink", keep_a_copy)
+        patch.setattr(spectral, "shrink", keep_a_copy)
         result = CliRunner().invoke(app, ["export", str(checkpoint), "-o", str(path)])
     assert result.exit_code == 0, result.output
     return SimpleNamespace(path=path, exact=exact, said=result.output)

@@ -10,26 +10,26 @@ import torch
 from safetensors.torch import load_file
 
 from overtone.errors import ConfigError
-from overtone.models.discriminators import Judgement
+from overtone.models.discriminators import DiscriminatorOutput
 from overtone.models.extender import SpectralExtender
 from overtone.training import loop, spectral
 from overtone.training.adversarial import (
     AdversarialConfig,
     Adversary,
-    Scene,
+    DiscriminatorBatch,
     discriminator_hinge,
     feature_distance,
     generator_hinge,
 )
 from overtone.training.checkpoint import load_model
-from overtone.training.recipe import load_recipe
+from overtone.training.families import load_recipe
 
 SMALL = {"windows": [256, 512], "channels": 4}
 
 
 @pytest.fixture
-def judge():
-    """Random judgements of two discriminators; the second item's band is the narrower one."""
+def outputs():
+    """Random outputs of two discriminators; the second item's band is the narrower one."""
     rng = np.random.default_rng(0)
 
     def make():
@@ -46,15 +46,15 @@ def judge():
     return make
 
 
-def as_tensors(judged):
+def as_tensors(found):
     return [
-        Judgement(
+        DiscriminatorOutput(
             torch.from_numpy(scores),
             torch.from_numpy(inside),
             [torch.from_numpy(f) for f in features],
             [torch.from_numpy(inside)] * len(features),
         )
-        for scores, inside, features in judged
+        for scores, inside, features in found
     ]
 
 
@@ -63,43 +63,45 @@ def mean_inside(values, inside):
     return np.mean([v[:, i > 0].mean() for v, i in zip(values, inside, strict=True)])
 
 
-def test_hinge_losses_equal_their_formulas(judge):
-    real, made = judge(), judge()
+def test_hinge_losses_equal_their_formulas(outputs):
+    real, fake = outputs(), outputs()
     wanted = np.mean([mean_inside(np.maximum(0, 1 - s), i) for s, i, _ in real])
-    unwanted = np.mean([mean_inside(np.maximum(0, 1 + s), i) for s, i, _ in made])
-    found = discriminator_hinge(as_tensors(real), as_tensors(made))
+    unwanted = np.mean([mean_inside(np.maximum(0, 1 + s), i) for s, i, _ in fake])
+    found = discriminator_hinge(as_tensors(real), as_tensors(fake))
     assert float(found) == pytest.approx(wanted + unwanted, rel=1e-5)
-    wanted = np.mean([mean_inside(np.maximum(0, 1 - s), i) for s, i, _ in made])
-    assert float(generator_hinge(as_tensors(made))) == pytest.approx(wanted, rel=1e-5)
+    wanted = np.mean([mean_inside(np.maximum(0, 1 - s), i) for s, i, _ in fake])
+    assert float(generator_hinge(as_tensors(fake))) == pytest.approx(wanted, rel=1e-5)
 
 
-def test_feature_distance_is_relative_to_the_size_of_the_real_features(judge):
-    real, made = judge(), judge()
+def test_feature_distance_is_relative_to_the_size_of_the_real_features(outputs):
+    real, fake = outputs(), outputs()
     ratios = [
         mean_inside(np.abs(m - r).mean(1), inside) / mean_inside(np.abs(r).mean(1), inside)
-        for (_, inside, wanted), (_, _, found) in zip(real, made, strict=True)
+        for (_, inside, wanted), (_, _, found) in zip(real, fake, strict=True)
         for r, m in zip(wanted, found, strict=True)
     ]
-    found = feature_distance(as_tensors(real), as_tensors(made))
+    found = feature_distance(as_tensors(real), as_tensors(fake))
     assert float(found) == pytest.approx(np.mean(ratios), rel=1e-4)
     assert feature_distance(as_tensors(real), as_tensors(real)) == 0
 
 
-def test_an_item_without_a_band_does_not_count(judge):
-    made = as_tensors(judge())
-    both = [j._replace(inside=torch.stack([j.inside[0], 0 * j.inside[0]])) for j in made]
-    alone = [j._replace(scores=j.scores[:1], inside=j.inside[:1]) for j in made]
+def test_an_item_without_a_band_does_not_count(outputs):
+    fake = as_tensors(outputs())
+    both = [j._replace(inside=torch.stack([j.inside[0], 0 * j.inside[0]])) for j in fake]
+    alone = [j._replace(scores=j.scores[:1], inside=j.inside[:1]) for j in fake]
     assert generator_hinge(both) == pytest.approx(float(generator_hinge(alone)))
-    nobody = [j._replace(inside=0 * j.inside) for j in made]
+    nobody = [j._replace(inside=0 * j.inside) for j in fake]
     assert generator_hinge(nobody) == 0
 
 
 @pytest.fixture
-def scene():
+def pair():
     generator = torch.Generator().manual_seed(3)
-    real, made = 0.1 * torch.randn(2, 2, 3000, generator=generator)
+    real, fake = 0.1 * torch.randn(2, 2, 3000, generator=generator)
     level = torch.full((2,), 0.01)
-    return Scene(real, 0.3 * made, level, torch.tensor([4e3, 9e3]), torch.tensor([24e3, 16e3]))
+    return DiscriminatorBatch(
+        real, 0.3 * fake, level, torch.tensor([4e3, 9e3]), torch.tensor([24e3, 16e3])
+    )
 
 
 @pytest.fixture
@@ -108,40 +110,34 @@ def adversary():
     return Adversary(AdversarialConfig(**SMALL), 48000, bfloat16=False)
 
 
-def test_each_side_moves_itself_alone(adversary, scene):
-    made = scene.made.requires_grad_()
-    terms = adversary.oppose(scene._replace(made=made))
+def test_each_side_moves_itself_alone(adversary, pair):
+    fake = pair.fake.requires_grad_()
+    terms = adversary.generator_loss(pair._replace(fake=fake))
     (terms["adversarial"] + terms["features"]).backward()
-    assert made.grad.abs().max() > 0
+    assert fake.grad.abs().max() > 0
     assert all(weight.grad is None for weight in adversary.network.parameters())
-    made.grad = None
-    adversary.learn()[0].backward()
-    assert made.grad is None
+    fake.grad = None
+    adversary.discriminator_loss(pair._replace(fake=fake))[0].backward()
+    assert fake.grad is None
     for name, weight in adversary.network.named_parameters():
         assert weight.grad is not None, name
         assert torch.isfinite(weight.grad).all(), name
 
 
-def test_the_discriminators_learn_to_tell_and_the_network_to_pass(adversary, scene):
+def test_the_discriminators_learn_to_tell_and_the_network_to_pass(adversary, pair):
     optimiser = torch.optim.AdamW(adversary.network.parameters(), 3e-3)
     for _ in range(30):
-        adversary.oppose(scene)
-        loss, figures = adversary.learn()
+        loss, figures = adversary.discriminator_loss(pair)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     assert float(figures["discriminator"]) < 1
     assert figures["accuracy_real"] > 0.9
-    assert figures["accuracy_made"] > 0.9
+    assert figures["accuracy_fake"] > 0.9
     gain = torch.ones(1, requires_grad=True)
-    terms = adversary.oppose(scene._replace(made=gain * scene.made))
+    terms = adversary.generator_loss(pair._replace(fake=gain * pair.fake))
     terms["adversarial"].backward()
     assert gain.grad < 0  # it is too soft
-
-
-def test_discriminators_that_were_shown_nothing_cannot_learn(adversary):
-    with pytest.raises(RuntimeError, match="call oppose first"):
-        adversary.learn()
 
 
 def test_the_discriminators_learn_every_so_many_steps():
@@ -181,15 +177,15 @@ def losses_of(last):
 
 
 def stop_at(monkeypatch, wanted):
-    original = loop.average_into
+    original = loop.update_ema
 
-    def spy(average, model, step, decay):
-        original(average, model, step, decay)
+    def spy(ema, model, step, decay):
+        original(ema, model, step, decay)
         if step + 1 == wanted:
-            monkeypatch.setattr(loop, "average_into", original)
+            monkeypatch.setattr(loop, "update_ema", original)
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(loop, "average_into", spy)
+    monkeypatch.setattr(loop, "update_ema", spy)
 
 
 def test_a_run_with_an_adversary_is_resumed_exactly(run, opposed, monkeypatch):
@@ -214,11 +210,11 @@ def test_the_adversary_is_saved_to_resume_and_never_to_export(run, opposed, tiny
 
 
 def test_before_its_first_step_an_adversary_changes_nothing(run, opposed, tiny, monkeypatch):
-    plain = run(tiny(optimiser={"steps": 3, "cooldown_share": 0}), "plain")
+    plain = run(tiny(optimiser={"steps": 3, "decay_fraction": 0}), "plain")
     stop_at(monkeypatch, 3)
     waiting = run(
         opposed(
-            optimiser={"steps": 4, "cooldown_share": 0},
+            optimiser={"steps": 4, "decay_fraction": 0},
             adversarial={"start_step": 3},
         ),
         "waiting",
@@ -234,8 +230,8 @@ def test_without_a_table_the_losses_are_the_regression_s(tiny, opposed, store):
     )
     batch = sampler.batch(0, 2)
     adversary = Adversary(config.adversarial, 48000, bfloat16=False)
-    plain = spectral.losses(model, model.predict, batch, tiny())
-    both = spectral.losses(model, model.predict, batch, config, adversary)
+    plain, _ = spectral.losses(model, model.predict, batch, tiny())
+    both, _ = spectral.losses(model, model.predict, batch, config, adversary)
     assert both.keys() - plain.keys() == {"adversarial", "features"}
     assert all(torch.equal(both[name], plain[name]) for name in plain if name != "total")
     own = config.adversarial
@@ -246,7 +242,7 @@ def test_without_a_table_the_losses_are_the_regression_s(tiny, opposed, store):
 def test_the_log_holds_both_sides(run, opposed):
     (record,) = losses_of(run(opposed(adversarial={"start_step": 2, "every_steps": 2})))
     figures = record["loss"]
-    for name in ("adversarial", "features", "discriminator", "accuracy_real", "accuracy_made"):
+    for name in ("adversarial", "features", "discriminator", "accuracy_real", "accuracy_fake"):
         assert np.isfinite(figures[name]), name
     # The hinge of discriminators that know nothing is 2; a mean over more steps would be less.
     assert figures["discriminator"] == pytest.approx(2, abs=0.3)
@@ -255,13 +251,13 @@ def test_the_log_holds_both_sides(run, opposed):
 def test_numbers_of_the_adversary_that_are_not_finite_name_its_learning_rate(
     run, opposed, monkeypatch
 ):
-    learn = Adversary.learn
+    learn = Adversary.discriminator_loss
 
-    def fail(self):
-        loss, figures = learn(self)
+    def fail(self, pair):
+        loss, figures = learn(self, pair)
         return loss * float("nan"), figures
 
-    monkeypatch.setattr(Adversary, "learn", fail)
+    monkeypatch.setattr(Adversary, "discriminator_loss", fail)
     with pytest.raises(ConfigError, match=r"at step 0; lower adversarial\.learning_rate"):
         run(opposed())
 

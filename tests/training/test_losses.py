@@ -15,13 +15,11 @@ from overtone.training.losses import (
     band_power_distance,
     band_weight,
     fidelity_distance,
-    frames,
     log_power,
-    overlap_add,
-    power,
     signal_distance,
     spectral_distances,
 )
+from overtone.training.stft import frames, overlap_add, power
 
 RATE = 48000
 CUTOFF = torch.tensor([4000.0, 9000.0])

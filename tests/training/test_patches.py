@@ -17,9 +17,10 @@ from overtone.errors import ConfigError
 from overtone.metrics import lineage_lsd, lineage_snr_db
 from overtone.training import loop
 from overtone.training.checkpoint import load_model
+from overtone.training.families import make_task as make_any_task
+from overtone.training.families import read_recipe
 from overtone.training.losses import PatchLossConfig, patch_losses
-from overtone.training.patches import PatchTask, patch_scores, restore
-from overtone.training.recipe import PatchRecipe, read_recipe
+from overtone.training.patches import PatchRecipe, PatchTask, patch_scores, restore
 
 RECIPE = """
 name = "tiny"
@@ -104,7 +105,14 @@ def run(tmp_path, archives):
 
 
 def make_task(recipe, archives):
-    return PatchTask(recipe, archives, compile_model=False, log=lambda line: None)
+    return make_any_task(
+        recipe,
+        archives,
+        cache=archives,
+        device=torch.device("cpu"),
+        compile_model=False,
+        log=lambda line: None,
+    )
 
 
 def weights(folder):
@@ -116,7 +124,7 @@ def weights(folder):
 def test_a_run_that_was_cut_ends_as_one_that_was_not(run, network, monkeypatch):
     recipe = make_recipe(network)  # the papers' dropout and normalisation draw and count
     whole, _ = run(recipe, "whole")
-    original = loop.average_into
+    original = loop.update_ema
     done = []
 
     def stop_at_the_fourth(*arguments):
@@ -125,7 +133,7 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(run, network, monkeypatch):
         if len(done) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop, "average_into", stop_at_the_fourth)
+    monkeypatch.setattr(loop, "update_ema", stop_at_the_fourth)
     cut, _ = run(recipe, "cut")
     assert weights(cut)[1]["step"] == 4
     cut, _ = run(recipe, "cut", resume=True)

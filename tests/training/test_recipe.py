@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from overtone.errors import ConfigError
-from overtone.training.recipe import SpectralRecipe, load_recipe
+from overtone.training.families import load_recipe
+from overtone.training.spectral import SpectralRecipe
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("**/*.toml"))
 
@@ -30,7 +31,7 @@ def test_shipped_recipes_load_and_say_what_they_train_on(path):
     recipe = load_recipe(path)
     if recipe.network == "extender":
         assert recipe.name == path.stem
-        assert all(corpus.licence for corpus in recipe.corpora)
+        assert all(corpus.license for corpus in recipe.corpora)
     else:
         assert recipe.name.startswith(recipe.network)
         assert all(": " in source for source in recipe.training_data)

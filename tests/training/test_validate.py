@@ -9,27 +9,46 @@ import torch
 
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.metrics import lsd, snr_db
-from overtone.models.extender import ExtenderConfig, SpectralExtender
-from overtone.training.validate import extend, validate
+from overtone.models.extender import SpectralExtender
+from overtone.training.validate import extend, runtime_model, validate
 
 RATE = 48000
 
 
-class Stub:
+class Stub(torch.nn.Linear):
     """A network that gives ``factor`` times its input, as late as it should."""
 
-    def __init__(self, factor, **settings):
-        self.config = ExtenderConfig(channels=16, blocks=1, **settings)
+    def __init__(self, factor):
+        super().__init__(1, 1)
         self.factor = factor
 
-    def initial_state(self):
-        c = self.config
-        return None, torch.zeros(1, c.lookahead_frames, c.bins, 2)
-
-    def __call__(self, spectrum, cutoff_hz, fidelity, context, delay):
+    def forward(self, spectrum, cutoff_hz, fidelity, context, delay):
         line = torch.cat([delay, spectrum], dim=1)
         frames = spectrum.shape[1]
         return self.factor * line[:, :frames], context, line[:, frames:]
+
+
+@pytest.fixture
+def runtime(tiny):
+    """What runs a network as a recipe of such a model describes it."""
+
+    def make(network, **model):
+        info = tiny(model=model).describe({"step": 0, "seconds": 0.0}, 0)
+        return runtime_model(network, info)
+
+    return make
+
+
+@pytest.fixture
+def rows_of(runtime):
+    """The rows of a network's validation by a recipe."""
+
+    def run(network, store, recipe):
+        return validate(
+            runtime(network), store, recipe.corpora, recipe.validation, recipe.degrade.level_rms
+        )
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -41,16 +60,18 @@ class Stub:
     ],
 )
 @pytest.mark.parametrize("samples", [1, 95, 384, 385, 5000])
-def test_the_residual_is_added_where_it_belongs_up_to_both_ends(make_noise, settings, samples):
+def test_the_residual_is_added_where_it_belongs_up_to_both_ends(
+    make_noise, runtime, settings, samples
+):
     low = make_noise(RATE, 1.0)[0, :samples]
-    assert np.abs(extend(Stub(-1.0, **settings), low, 4000)).max() < 1e-6
-    assert np.allclose(extend(Stub(0.5, **settings), low, 4000), 1.5 * low, atol=1e-6)
+    assert np.abs(extend(runtime(Stub(-1.0), **settings), low, 4000)).max() < 1e-6
+    assert np.allclose(extend(runtime(Stub(0.5), **settings), low, 4000), 1.5 * low, atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def model(tiny):
+@pytest.fixture
+def model(tiny, runtime):
     torch.manual_seed(0)
-    return SpectralExtender(tiny().model).eval()
+    return runtime(SpectralExtender(tiny().model).eval())
 
 
 def test_the_band_below_the_crossover_stays(model, make_lowpassed_noise):
@@ -65,9 +86,9 @@ def test_silence_stays_silent(model):
     assert (extend(model, np.zeros(5000, np.float32), 4000) == 0).all()
 
 
-def test_scores_are_those_of_the_metrics(store, tiny):
+def test_scores_are_those_of_the_metrics(store, tiny, rows_of):
     config = tiny(validation={"cutoffs_hz": [4000, 12000]})
-    rows = validate(Stub(0.0), store, config)
+    rows = rows_of(Stub(0.0), store, config)
     assert [row["cutoff_hz"] for row in rows] == [4000, 12000]
     # Nothing is added, so the output scores as the input does.
     for row in rows:
@@ -89,26 +110,26 @@ def test_scores_are_those_of_the_metrics(store, tiny):
     assert rows[1]["snr"] == pytest.approx(snr_db(clean, low), rel=1e-4)
 
 
-def test_scores_are_means_over_the_corpora_that_take_part(store, tiny):
+def test_scores_are_means_over_the_corpora_that_take_part(store, tiny, rows_of):
     both = tiny()
     rows = [
-        validate(Stub(0.2), store, config)[0]
+        rows_of(Stub(0.2), store, config)[0]
         for config in (both, both.model_copy(update={"corpora": both.corpora[:1]}))
     ]
     (file,) = store.select(1, "validation")
     only_second = SimpleNamespace(
         select=lambda number, split: [file] if number == 1 else [], crop=store.crop
     )
-    second = validate(Stub(0.2), only_second, both)[0]
+    second = rows_of(Stub(0.2), only_second, both)[0]
     for name in ("lsd", "lsd_hf", "snr"):
         assert rows[0][name] == pytest.approx((rows[1][name] + second[name]) / 2, rel=1e-6)
 
 
-def test_no_corpus_no_row(store, tiny):
-    assert validate(Stub(0.0), store, tiny(validation={"cutoffs_hz": [13500]})) == []
+def test_no_corpus_no_row(store, tiny, rows_of):
+    assert rows_of(Stub(0.0), store, tiny(validation={"cutoffs_hz": [13500]})) == []
 
 
-def test_a_pause_is_not_scored(store, tiny):
+def test_a_pause_is_not_scored(store, tiny, rows_of):
     """Nor does it spoil the mean of what is."""
 
     class Paused:
@@ -119,7 +140,7 @@ def test_a_pause_is_not_scored(store, tiny):
         crop = store.crop
 
     config = tiny(validation={"clips_per_corpus": 2})
-    rows = validate(Stub(0.2), Paused(), config)
+    rows = rows_of(Stub(0.2), Paused(), config)
     assert all(np.isfinite(list(row.values())).all() for row in rows)
     config = tiny(validation={"clips_per_corpus": 1})
-    assert validate(Stub(0.2), Paused(), config) == []
+    assert rows_of(Stub(0.2), Paused(), config) == []

@@ -30,7 +30,7 @@ def export(
     overtone enhance call.wav -m speech.onnx
     """
     try:
-        from overtone.training.export import export as export_checkpoint
+        from overtone.training.release import export as export_checkpoint
     except ModuleNotFoundError as error:
         raise MissingExtraError("overtone export", "train") from error
     info = export_checkpoint(checkpoint, output, overwrite=force)

@@ -55,6 +55,7 @@ def train(
             "--threads", min=1, help="CPU threads. Default: all cores.", show_default=False
         ),
     ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     compile_model: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Use torch.compile (a minute at start).")
     ] = True,
@@ -70,8 +71,8 @@ def train(
     try:
         import torch
 
+        from overtone.training.families import load_recipe
         from overtone.training.loop import train as run
-        from overtone.training.recipe import load_recipe
     except ModuleNotFoundError as error:
         raise MissingExtraError("overtone train", "train") from error
     config = load_recipe(recipe)
@@ -95,6 +96,7 @@ def train(
         cache=cache or Path("cache") / config.name,
         resume=resume,
         warm_start=warm_start,
+        device=device,
         compile_model=compile_model,
         log=typer.echo,
     )

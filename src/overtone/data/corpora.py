@@ -13,16 +13,17 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from overtone.audio.files import INPUT_EXTENSIONS, read_audio
 from overtone.dsp.level import active_rms
 from overtone.dsp.resample import resample
 from overtone.errors import AudioFileError, ConfigError
+from overtone.settings import Settings
 
 Split = Literal["train", "validation"]
 Channels = Literal["mix", "each"]
@@ -32,7 +33,7 @@ INDEX, SAMPLES = "index.json", "samples.int16"
 SILENT_RMS = 1e-7
 
 
-class Corpus(BaseModel):
+class Corpus(Settings):
     """One folder of recordings with what they can teach.
 
     ``bandwidth_hz``: recordings hold nothing real above it; losses stop there.
@@ -43,14 +44,14 @@ class Corpus(BaseModel):
     for a recording of its own, as they are enhanced, and one that is a copy of another once.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    renamed: ClassVar[dict[str, str]] = {"licence": "license"}
 
     name: str
     path: str
     glob: str = "**/*"
     bandwidth_hz: float = Field(gt=0)
     weight: float = Field(default=1.0, gt=0)
-    licence: str
+    license: str
     exclude: tuple[str, ...] = ()
     channels: Channels = "mix"
 

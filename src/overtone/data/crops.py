@@ -13,19 +13,18 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from scipy import fft
 
 from overtone.data.corpora import Corpus, SampleStore, Split, StoredFile
 from overtone.degrade.lowpass import LowPass, droop, lifted, random_low_pass
 from overtone.degrade.mdct import transform_coded
 from overtone.errors import ConfigError
+from overtone.settings import Settings
 
 
-class DegradeConfig(BaseModel):
+class DegradeConfig(Settings):
     """Ranges that every example's degradation is drawn from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     min_cutoff_hz: float = Field(default=1000.0, gt=0)
     max_cutoff_hz: float = Field(default=14000.0, gt=0)

@@ -11,9 +11,10 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from overtone.degrade.spline import decimate, interpolate
+from overtone.settings import Settings
 
 Samples = NDArray[np.float32]
 
@@ -22,7 +23,7 @@ WHOLE_FILE_MULTIPLE = 256
 WHOLE_FILES = -1
 
 
-class PatchSettings(BaseModel):
+class PatchSettings(Settings):
     """How recordings become patches; names and defaults are the lineage's options.
 
     ``dimension``: samples of a patch at the full rate, or -1 for whole files.
@@ -32,8 +33,6 @@ class PatchSettings(BaseModel):
     ``sam``: the fraction of patches kept, drawn at random by ``seed``.
     ``batch_size``: the number of patches is cut to a multiple of it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sample_rate: int = Field(default=16000, gt=0)
     scale: int = Field(default=2, ge=2)

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from overtone.errors import InvalidInputError
 from overtone.report.provenance import provenance
@@ -43,7 +43,10 @@ class Record(BaseModel):
 
     step: int
     seconds: float
-    core_seconds: float | None = None
+    # Logs made before call them core_seconds.
+    core_seconds: float | None = Field(
+        default=None, validation_alias=AliasChoices("core_seconds", "cpu_seconds")
+    )
     loss: dict[str, float] | None = None
     validation: list[dict[str, float | str]] | None = None
     score: float = -float("inf")

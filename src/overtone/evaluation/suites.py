@@ -189,7 +189,7 @@ def _cut(suite: CorpusSuite, data_root: Path) -> Suite:
         glob=suite.glob,
         exclude=suite.exclude,
         bandwidth_hz=suite.rate / 2,
-        licence="",
+        license="",
     )
     files = (
         corpus.files(data_root) if suite.split == "all" else corpus.split(data_root, suite.split)

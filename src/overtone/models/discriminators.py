@@ -1,4 +1,4 @@
-"""Discriminators over log-magnitude spectrograms: does a top sound as recordings do?
+"""Discriminators over log-magnitude spectrograms: does the high band sound as recordings do?
 
 One small stack of two-dimensional convolutions for each STFT size, after the multi-resolution
 discriminators of UnivNet (Jang et al. 2021) and AP-BWE (Lu et al. 2024), but blind outside the
@@ -7,7 +7,7 @@ recording is silent for no reason that a network should learn. Outside that band
 multiplied by zero, so nothing there changes a score, and no gradient leads there.
 
 Levels are relative to a level that is given (that of the degraded recording, which is the same for
-the real and the made top), so that loud and quiet crops look alike while a top that is too soft
+the real and the fake high band), so that loud and quiet crops look alike while one that is too soft
 for its recording can be told.
 """
 
@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from overtone.models.extender import POWER_FLOOR
+from overtone.settings import Settings
 
-# Tops of speech lie mostly within two decades of power around this, in log10 relative to the
+# High bands of speech lie mostly within two decades of power around this, in log10 relative to the
 # recording's level in units of white noise (see POWER_FLOOR).
 USUAL_LEVEL = -3.2
 LEVEL_SPREAD = 1.4
@@ -33,10 +34,8 @@ SLOPE = 0.2
 STRIDES = ((1, 4), (1, 2), (2, 2), (1, 1))
 
 
-class DiscriminatorConfig(BaseModel):
+class DiscriminatorConfig(Settings):
     """Shape of :class:`SpectrogramDiscriminators`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Windows of the spectrograms in samples at the model's rate; the hop is a quarter.
     windows: tuple[int, ...] = Field(default=(512, 1024, 2048), min_length=1)
@@ -51,8 +50,8 @@ class DiscriminatorConfig(BaseModel):
         return windows
 
 
-class Judgement(NamedTuple):
-    """What one discriminator says of a batch.
+class DiscriminatorOutput(NamedTuple):
+    """What one discriminator makes of a batch.
 
     ``scores [batch, frames, bins]``: above 0 is real. ``features``: what each layer before gives,
     ``[batch, channels, frames, bins]``. ``inside [batch, bins]`` of the scores, and of each of
@@ -107,14 +106,16 @@ class SpectrogramDiscriminator(nn.Module):
 
     def forward(
         self, signal: Tensor, level: Tensor, cutoff_hz: Tensor, bandwidth_hz: Tensor
-    ) -> Judgement:
+    ) -> DiscriminatorOutput:
         """As :class:`SpectrogramDiscriminators`, of which this is one."""
-        return self.judge(self.spectrogram(signal, level), self.inside(cutoff_hz, bandwidth_hz))
+        return self.discriminate(
+            self.spectrogram(signal, level), self.inside(cutoff_hz, bandwidth_hz)
+        )
 
-    def judge(self, spectrogram: Tensor, inside: Tensor) -> Judgement:
-        """Judge ``spectrogram [batch, frames, bins]`` where ``inside [batch, bins]`` is 1."""
+    def discriminate(self, spectrogram: Tensor, inside: Tensor) -> DiscriminatorOutput:
+        """Score ``spectrogram [batch, frames, bins]`` where ``inside [batch, bins]`` is 1."""
         # Convolutions see no absolute place; the third channel tells it.
-        place = inside * torch.linspace(-1, 1, inside.shape[1])
+        place = inside * torch.linspace(-1, 1, inside.shape[1], device=inside.device)
         held = [spectrogram * inside[:, None], inside[:, None], place[:, None]]
         x = torch.stack([part.expand_as(spectrogram) for part in held], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -125,7 +126,7 @@ class SpectrogramDiscriminator(nn.Module):
             inside = inside[:, ::step]
             features.append(x)
             features_inside.append(inside)
-        return Judgement(self.score(x).squeeze(1), inside, features, features_inside)
+        return DiscriminatorOutput(self.score(x).squeeze(1), inside, features, features_inside)
 
 
 class SpectrogramDiscriminators(nn.Module):
@@ -141,8 +142,8 @@ class SpectrogramDiscriminators(nn.Module):
 
     def forward(
         self, signal: Tensor, level: Tensor, cutoff_hz: Tensor, bandwidth_hz: Tensor
-    ) -> list[Judgement]:
-        """Judge the band of each item between its cutoff and its bandwidth.
+    ) -> list[DiscriminatorOutput]:
+        """Score the band of each item between its cutoff and its bandwidth.
 
         Args:
             signal: ``[batch, samples]``, at least as long as the longest window.

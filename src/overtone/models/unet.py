@@ -16,21 +16,21 @@ from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
+
+from overtone.settings import Settings
 
 LEAK = 0.2
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(Settings):
     """Shape of a lineage network; the defaults are the papers' widths.
 
     ``scale`` and ``sample_rate`` say what the network is trained for: its input holds nothing
     above ``sample_rate / 2 / scale``. ``stride`` is the factor each level shortens time by, and
     ``dilation`` that of every convolution but the last.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sample_rate: int = Field(default=16000, gt=0)
     scale: Literal[2, 4, 8] = 4

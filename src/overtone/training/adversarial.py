@@ -1,4 +1,4 @@
-"""The adversary of the spectral extender: discriminators, and what both sides minimise.
+"""The adversary of an extender: discriminators, and what both sides minimise.
 
 Hinge losses and the matching of features as SoundStream has them (Zeghidour et al. 2021), counted
 over the places that lie in each item's predicted band. The discriminators train with the network
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from overtone.models.discriminators import (
     DiscriminatorConfig,
-    Judgement,
+    DiscriminatorOutput,
     SpectrogramDiscriminators,
 )
+from overtone.training.device import autocast
 
 
 class AdversarialConfig(DiscriminatorConfig):
@@ -35,91 +36,86 @@ class AdversarialConfig(DiscriminatorConfig):
     every_steps: int = Field(default=1, gt=0)
 
 
-class Scene(NamedTuple):
-    """A batch as the discriminators are shown it.
+class DiscriminatorBatch(NamedTuple):
+    """What discriminators are to tell apart.
 
-    ``real`` and ``made``: ``[batch, samples]``; ``level [batch]``, mean square of the degraded
+    ``real`` and ``fake``: ``[batch, samples]``; ``level [batch]``, mean square of the degraded
     recording; ``cutoff_hz`` and ``bandwidth_hz``: ``[batch]``, Hz.
     """
 
     real: Tensor
-    made: Tensor
+    fake: Tensor
     level: Tensor
     cutoff_hz: Tensor
     bandwidth_hz: Tensor
 
 
 class Adversary:
-    """The discriminators and the scene that they were shown last.
+    """The discriminators with both sides' losses.
 
-    The network's turn comes first (:meth:`oppose`); the discriminators then learn from the same
-    scene (:meth:`learn`), which costs no second pass through the network.
+    Both come from one batch, the network's first, which costs no second pass through the network.
     """
 
     def __init__(self, config: AdversarialConfig, sample_rate: int, *, bfloat16: bool) -> None:
         self.config, self.bfloat16 = config, bfloat16
         self.network = SpectrogramDiscriminators(config, sample_rate)
-        self.scene: Scene | None = None
 
     def due(self, step: int) -> bool:
         """Whether the discriminators learn at ``step``."""
         return (step - self.config.start_step) % self.config.every_steps == 0
 
-    def oppose(self, scene: Scene) -> dict[str, Tensor]:
+    def generator_loss(self, batch: DiscriminatorBatch) -> dict[str, Tensor]:
         """The network's terms: ``adversarial`` (hinge) and ``features``; both scalars."""
-        self.scene = scene._replace(made=scene.made.detach())
         # Only the network learns from these: the discriminators' own gradients would be waste.
         self.network.requires_grad_(False)
         with torch.no_grad():
-            real = self._judge(scene, scene.real)
-        made = self._judge(scene, scene.made)
+            real = self._outputs(batch, batch.real)
+        fake = self._outputs(batch, batch.fake)
         self.network.requires_grad_(True)
-        return {"adversarial": generator_hinge(made), "features": feature_distance(real, made)}
+        return {"adversarial": generator_hinge(fake), "features": feature_distance(real, fake)}
 
-    def learn(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the discriminators minimise over the last scene, and figures for the log.
+    def discriminator_loss(self, batch: DiscriminatorBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the discriminators minimise, and figures for the log.
 
-        ``accuracy_real`` and ``accuracy_made`` are shares of the places that are judged rightly:
+        ``accuracy_real`` and ``accuracy_fake`` are the parts of the places that are told rightly:
         both at 0.5 the discriminators know nothing, both at 1 they teach little.
         """
-        if self.scene is None:
-            raise RuntimeError("the discriminators were shown nothing; call oppose first")
-        real = self._judge(self.scene, self.scene.real)
-        made = self._judge(self.scene, self.scene.made)
-        loss = discriminator_hinge(real, made)
+        real = self._outputs(batch, batch.real)
+        fake = self._outputs(batch, batch.fake.detach())
+        loss = discriminator_hinge(real, fake)
         with torch.no_grad():
             figures = {
                 "discriminator": loss.detach(),
-                "accuracy_real": _mean([((j.scores > 0).float(), j.inside) for j in real]),
-                "accuracy_made": _mean([((j.scores <= 0).float(), j.inside) for j in made]),
+                "accuracy_real": _mean([((o.scores > 0).float(), o.inside) for o in real]),
+                "accuracy_fake": _mean([((o.scores <= 0).float(), o.inside) for o in fake]),
             }
         return loss, figures
 
-    def _judge(self, scene: Scene, signal: Tensor) -> list[Judgement]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            found: list[Judgement] = self.network(
-                signal, scene.level, scene.cutoff_hz, scene.bandwidth_hz
+    def _outputs(self, batch: DiscriminatorBatch, signal: Tensor) -> list[DiscriminatorOutput]:
+        with autocast(signal.device, self.bfloat16):
+            outputs: list[DiscriminatorOutput] = self.network(
+                signal, batch.level, batch.cutoff_hz, batch.bandwidth_hz
             )
-        return found
+        return outputs
 
 
-def discriminator_hinge(real: list[Judgement], made: list[Judgement]) -> Tensor:
-    """Mean of ``max(0, 1 - score)`` of the real and ``max(0, 1 + score)`` of the made top."""
-    wanted = _mean([((1 - j.scores.float()).relu(), j.inside) for j in real])
-    unwanted = _mean([((1 + j.scores.float()).relu(), j.inside) for j in made])
+def discriminator_hinge(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Tensor:
+    """Mean of ``max(0, 1 - score)`` of the real and ``max(0, 1 + score)`` of the fake high band."""
+    wanted = _mean([((1 - o.scores.float()).relu(), o.inside) for o in real])
+    unwanted = _mean([((1 + o.scores.float()).relu(), o.inside) for o in fake])
     return wanted + unwanted
 
 
-def generator_hinge(made: list[Judgement]) -> Tensor:
-    """Mean of ``max(0, 1 - score)`` of the made top: what passes for real gives no gradient."""
-    return _mean([((1 - j.scores.float()).relu(), j.inside) for j in made])
+def generator_hinge(fake: list[DiscriminatorOutput]) -> Tensor:
+    """Mean of ``max(0, 1 - score)`` of the fake: what passes for real gives no gradient."""
+    return _mean([((1 - o.scores.float()).relu(), o.inside) for o in fake])
 
 
-def feature_distance(real: list[Judgement], made: list[Judgement]) -> Tensor:
+def feature_distance(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Tensor:
     """Mean absolute difference of each layer's features, relative to their mean size."""
     distances = []
-    for r, m in zip(real, made, strict=True):
-        for wanted, found, inside in zip(r.features, m.features, r.features_inside, strict=True):
+    for r, f in zip(real, fake, strict=True):
+        for wanted, found, inside in zip(r.features, f.features, r.features_inside, strict=True):
             wanted = wanted.detach().float()
             size = _mean([(wanted.abs().mean(1), inside)])
             difference = _mean([((found.float() - wanted).abs().mean(1), inside)])

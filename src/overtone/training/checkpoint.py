@@ -1,8 +1,8 @@
 """Checkpoints: weights as safetensors with their configuration; no pickles that run code.
 
-A checkpoint is a folder: ``model.safetensors`` (the averaged weights, what is judged and
-exported), ``config.json``, and for resuming ``resume.safetensors`` (live weights and optimiser
-moments of every player) with ``progress.json``. It is written beside its place, and the one before
+A checkpoint is a folder: ``model.safetensors`` (the EMA of the weights, what is validated
+and exported), ``config.json``, and for resuming ``resume.safetensors`` (live weights and optimiser
+moments of every network) with ``progress.json``. It is written beside its place, and the one before
 it is renamed out of the way: :func:`recover` mends what a process leaves that is killed just then.
 """
 
@@ -20,16 +20,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
-from overtone.training.networks import build_network
-from overtone.training.recipe import Recipe, problems, read_recipe
-from overtone.training.task import Player
+from overtone.training.families import build_network, read_recipe
+from overtone.training.optimiser import OptimisedNetwork
+from overtone.training.recipe import Recipe, problems
 
 
 def save_checkpoint(
     folder: Path,
     recipe: Recipe,
-    average: dict[str, Tensor],
-    players: list[Player],
+    ema: dict[str, Tensor],
+    networks: list[OptimisedNetwork],
     progress: dict[str, Any],
 ) -> None:
     """Write everything that an exact resume needs, then put it in the place of ``folder``.
@@ -38,22 +38,22 @@ def save_checkpoint(
         ConfigError: it cannot be written; the checkpoint before it stays.
     """
     tensors: dict[str, Tensor] = {}
-    for player in players:
-        tensors |= _resume_tensors(player)
-    _save(folder, recipe, average, progress, tensors)
+    for network in networks:
+        tensors |= _resume_tensors(network)
+    _save(folder, recipe, ema, progress, tensors)
 
 
 def save_weights(
-    folder: Path, recipe: Recipe, average: dict[str, Tensor], progress: dict[str, Any]
+    folder: Path, recipe: Recipe, ema: dict[str, Tensor], progress: dict[str, Any]
 ) -> None:
-    """Write what judging and exporting need, as :func:`save_checkpoint` does."""
-    _save(folder, recipe, average, progress, {})
+    """Write what validating and exporting need, as :func:`save_checkpoint` does."""
+    _save(folder, recipe, ema, progress, {})
 
 
 def _save(
     folder: Path,
     recipe: Recipe,
-    average: dict[str, Tensor],
+    ema: dict[str, Tensor],
     progress: dict[str, Any],
     resume: dict[str, Tensor],
 ) -> None:
@@ -61,7 +61,7 @@ def _save(
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        save_file({k: v.contiguous() for k, v in average.items()}, part / "model.safetensors")
+        save_file({k: v.contiguous() for k, v in ema.items()}, part / "model.safetensors")
         (part / "config.json").write_text(recipe.model_dump_json(indent=2))
         if resume:
             save_file(resume, part / "resume.safetensors")
@@ -86,20 +86,20 @@ def _beside(folder: Path, suffix: str) -> Path:
     return folder.with_name(folder.name + suffix)
 
 
-def _resume_tensors(player: Player) -> dict[str, Tensor]:
-    prefix, network = player.prefix, player.network
+def _resume_tensors(trained: OptimisedNetwork) -> dict[str, Tensor]:
+    prefix, network = trained.prefix, trained.network
     tensors = {f"{prefix}model.{k}": v.contiguous() for k, v in network.state_dict().items()}
     names = [name for name, _ in network.named_parameters()]
-    for index, slots in player.optimiser.state_dict()["state"].items():
+    for index, slots in trained.optimiser.state_dict()["state"].items():
         for slot, value in slots.items():
             tensors[f"{prefix}optimiser.{slot}.{names[index]}"] = value.contiguous()
     return tensors
 
 
 def load_resume(
-    folder: Path, recipe: Recipe, players: list[Player]
+    folder: Path, recipe: Recipe, networks: list[OptimisedNetwork]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Restore the players in place; returns averaged weights and progress.
+    """Restore the networks in place; returns their EMA and the progress.
 
     Raises:
         ConfigError: no checkpoint there, a damaged one, or one of another model or adversary.
@@ -107,13 +107,13 @@ def load_resume(
     try:
         stored = _read_recipe(folder)
         _require_same_model(folder, stored, recipe, "or start a new run with another --out")
-        average = load_file(folder / "model.safetensors")
-        resume = load_file(folder / "resume.safetensors")
+        ema = _load(folder / "model.safetensors")
+        resume = _load(folder / "resume.safetensors")
         progress = _read_progress(folder)
-        players[0].network.load_state_dict(average)  # refuses it where names or shapes do not fit
-        _require_same_players(folder, resume, players)
-        for player in players:
-            _restore(player, resume)
+        networks[0].network.load_state_dict(ema)  # refuses it where names or shapes do not fit
+        _require_same_networks(folder, resume, networks)
+        for network in networks:
+            _restore(network, resume)
     except OSError as error:
         raise ConfigError(
             f"{folder}: no checkpoint to resume from ({error.strerror or error}); leave out"
@@ -121,7 +121,7 @@ def load_resume(
         ) from error
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{folder}: damaged: {_line(error)}; start a new run") from error
-    return average, progress
+    return ema, progress
 
 
 def _require_same_model(
@@ -136,40 +136,42 @@ def _require_same_model(
         )
 
 
-def _require_same_players(folder: Path, tensors: dict[str, Tensor], players: list[Player]) -> None:
+def _require_same_networks(
+    folder: Path, tensors: dict[str, Tensor], networks: list[OptimisedNetwork]
+) -> None:
     """Those that came with the trained network: it alone is covered by the recipe's [model]."""
-    for player in players[1:]:
-        weights = player.network.state_dict()
-        stored = {name: tensors.get(f"{player.prefix}model.{name}") for name in weights}
+    for trained in networks[1:]:
+        weights = trained.network.state_dict()
+        stored = {name: tensors.get(f"{trained.prefix}model.{name}") for name in weights}
         if any(v is None or v.shape != weights[name].shape for name, v in stored.items()):
             raise ConfigError(
-                f"{folder}: trained without the recipe's [{player.table}], or with another shape of"
-                f" it; restore [{player.table}], or start a new run with --warm-start {folder}"
+                f"{folder}: trained without the recipe's [{trained.table}], or with another shape"
+                f" of it; restore [{trained.table}], or start a new run with --warm-start {folder}"
             )
 
 
-def _restore(player: Player, tensors: dict[str, Tensor]) -> None:
-    """Weights and moments of one player, from all that was stored."""
-    start = f"{player.prefix}model."
-    player.network.load_state_dict(
+def _restore(trained: OptimisedNetwork, tensors: dict[str, Tensor]) -> None:
+    """Weights and moments of one network, from all that was stored."""
+    start = f"{trained.prefix}model."
+    trained.network.load_state_dict(
         {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
     )
     state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, _) in enumerate(player.network.named_parameters()):
+    for index, (name, _) in enumerate(trained.network.named_parameters()):
         keys = {
-            slot: f"{player.prefix}optimiser.{slot}.{name}"
+            slot: f"{trained.prefix}optimiser.{slot}.{name}"
             for slot in ("step", "exp_avg", "exp_avg_sq")
         }
         slots = {slot: tensors[key] for slot, key in keys.items() if key in tensors}
         if slots:
             state[index] = slots
-    packed = player.optimiser.state_dict()
+    packed = trained.optimiser.state_dict()
     packed["state"] = state
-    player.optimiser.load_state_dict(packed)
+    trained.optimiser.load_state_dict(packed)
 
 
 def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The averaged weights of a checkpoint, for a new run's network to begin from.
+    """The EMA of a checkpoint's weights, for a new run's network to begin from.
 
     Also returns what tells later where the run began: the checkpoint's recipe, its hash, its step.
 
@@ -186,7 +188,7 @@ def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
-    """The averaged network of a checkpoint, ready to run, its recipe and its progress.
+    """The network of a checkpoint, ready to run, its recipe and its progress.
 
     Raises:
         ConfigError: ``folder`` is not a checkpoint of this version, or is damaged.
@@ -195,7 +197,7 @@ def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
         recipe = _read_recipe(folder)
         progress = _read_progress(folder)
         model = build_network(recipe)
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        model.load_state_dict(_load(folder / "model.safetensors"))
     except OSError as error:
         raise ConfigError(
             f"{folder}: not a checkpoint ({error.strerror or error}); give the folder that"
@@ -204,6 +206,29 @@ def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{folder}: damaged: {_line(error)}") from error
     return model.eval(), recipe, progress
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, those of earlier extenders under the names and shapes of today.
+
+    Weights and their moments change alike: the phase's real and imaginary parts were interleaved,
+    and the taps of a convolution came before its channels.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, value in load_file(path).items():
+        start, end = name[: name.rfind("phase.")], name.rpartition(".")[2]
+        if name.endswith(("phase.weight", "phase.bias")):
+            for part, head in enumerate(("real", "imaginary")):
+                plane = value[part::2] if value.ndim else value
+                tensors[f"{start}{head}.{end}"] = plane.clone()
+        elif end == "depthwise":
+            taps = value.t()[:, None, :, None].contiguous() if value.ndim else value
+            tensors[f"{name}.weight"] = taps
+        elif end == "depthwise_bias":
+            tensors[f"{name.removesuffix('_bias')}.bias"] = value
+        else:
+            tensors[name] = value
+    return tensors
 
 
 def _line(error: Exception) -> str:

@@ -3,8 +3,8 @@
 Every few minutes it saves a checkpoint, and on SIGINT or SIGTERM it saves one and stops, so a
 run can be cut anywhere and resumed exactly: examples and dropout are drawn from the seed and the
 step number, and the learning rate follows the step. ``last`` is where a run goes on from, ``best``
-what scored highest in validation. What is trained may be several networks that take turns
-(:class:`~overtone.training.task.Task`); the first is the one whose weights are kept.
+what scored highest in validation. What is trained may be several networks, which the task steps
+(:class:`~overtone.training.task.Task`); of the first one the EMA is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor, nn
+from torch import Tensor
 
 from overtone.errors import ConfigError
 from overtone.training.checkpoint import (
@@ -31,22 +31,14 @@ from overtone.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from overtone.training.recipe import OptimiserConfig, Recipe
-from overtone.training.task import Log, Task, Turn
-from overtone.training.tasks import make_task
+from overtone.training.device import choose_device
+from overtone.training.families import make_task
+from overtone.training.optimiser import update_ema
+from overtone.training.recipe import Recipe
+from overtone.training.task import Log, Task
 
 # Steps between two lines of the log.
 REPORT_STEPS = 50
-
-
-def learning_rate(step: int, steps: int, optimiser: OptimiserConfig) -> float:
-    """Linear warm-up, constant, cosine cool-down to zero."""
-    o = optimiser
-    warm = min(1.0, (step + 1) / max(1, o.warmup_steps))
-    if not o.cooldown_share:
-        return o.learning_rate * warm
-    left = min(1.0, max(0.0, (steps - step) / max(1.0, steps * o.cooldown_share)))
-    return o.learning_rate * warm * 0.5 * (1 - math.cos(math.pi * left))
 
 
 @contextmanager
@@ -64,17 +56,6 @@ def stop_requested() -> Iterator[list[bool]]:
             signal.signal(number, handler)
 
 
-def average_into(average: dict[str, Tensor], model: nn.Module, step: int, decay: float) -> None:
-    """Move the exponential moving average one step; young averages move faster."""
-    decay = min(decay, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                average[name].lerp_(value, 1 - decay)
-            else:  # a count, such as batch normalisation keeps
-                average[name].copy_(value)
-
-
 def train(
     recipe: Recipe,
     data_root: Path,
@@ -83,6 +64,7 @@ def train(
     cache: Path,
     resume: bool = False,
     warm_start: Path | None = None,
+    device: str = "auto",
     compile_model: bool = True,
     checkpoint_minutes: float = 4.0,
     log: Log = print,
@@ -95,13 +77,14 @@ def train(
         folder: where checkpoints, ``log.jsonl`` and tensorboard events go.
         cache: where decoded samples are kept between runs.
         resume: go on from ``folder``'s last checkpoint.
-        warm_start: begin from the averaged weights of this checkpoint of another run.
+        warm_start: begin from the EMA of this checkpoint of another run.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         compile_model: ``torch.compile`` the network.
 
     Raises:
         ConfigError: a corpus or archive is missing or does not fit, or the run exists and
             ``resume`` is not set, or the checkpoint does not fit, or ``folder`` or ``cache``
-            cannot be written, or the loss stops being finite.
+            cannot be written, or there is no such device, or the loss stops being finite.
     """
     last = folder / "last"
     if resume and warm_start:
@@ -110,19 +93,23 @@ def train(
     if last.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --out")
     # Before recordings are decoded, which may take minutes.
+    place = choose_device(device)
     start = load_start(warm_start, recipe) if warm_start else None
     torch.manual_seed(recipe.seed)
-    task = make_task(recipe, data_root, cache=cache, compile_model=compile_model, log=log)
-    model = task.players[0].network
+    task = make_task(
+        recipe, data_root, cache=cache, device=place, compile_model=compile_model, log=log
+    )
+    model = task.networks[0].network
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
     if start:
         weights, progress["warm_start"] = start
         model.load_state_dict(weights)
-    average = {name: value.clone() for name, value in model.state_dict().items()}
+    ema = {name: value.clone() for name, value in model.state_dict().items()}
     if resume:
-        average, progress = load_resume(last, recipe, task.players)
+        ema, progress = load_resume(last, recipe, task.networks)
+        ema = {name: value.to(place) for name, value in ema.items()}
     with _claimed(folder) as lines, stop_requested() as stopping:
-        _Run(recipe, task, folder, average, progress, lines, log).loop(stopping, checkpoint_minutes)
+        _Run(recipe, task, folder, ema, progress, lines, log).loop(stopping, checkpoint_minutes)
     return last
 
 
@@ -147,14 +134,14 @@ def _claimed(folder: Path) -> Iterator[TextIO]:
 
 
 class _Run:
-    """What one process keeps while it trains: clocks, logs, the averaged weights."""
+    """What one process keeps while it trains: clocks, logs, the EMA of the weights."""
 
     def __init__(
         self,
         recipe: Recipe,
         task: Task,
         folder: Path,
-        average: dict[str, Tensor],
+        ema: dict[str, Tensor],
         progress: dict[str, Any],
         lines: TextIO,
         log: Log,
@@ -162,20 +149,20 @@ class _Run:
         from torch.utils.tensorboard import SummaryWriter
 
         self.recipe, self.task, self.folder = recipe, task, folder
-        self.average = average
+        self.ema = ema
         self.step: int = progress["step"]
         self.seconds: float = progress["seconds"]
         # Of this machine's cores, whatever else they do meanwhile.
-        self.core_seconds: float = progress.get("core_seconds", 0.0)
+        self.cpu_seconds: float = progress.get("cpu_seconds", progress.get("core_seconds", 0.0))
         self.best: float = progress.get("best", -math.inf)
         self.origin = {name: progress[name] for name in ("warm_start",) if name in progress}
         self.lines, self.log = lines, log
         self.board = SummaryWriter(str(folder / "tensorboard"))
 
     def loop(self, stopping: list[bool], checkpoint_minutes: float) -> None:
-        steps = self.task.steps
+        steps, trained = self.task.steps, self.task.networks[0]
         begun = time.monotonic() - self.seconds
-        begun_core = time.process_time() - self.core_seconds
+        begun_cpu = time.process_time() - self.cpu_seconds
         saved = validated = self.seconds
         figures: defaultdict[str, list[float]] = defaultdict(list)
         unreported = 0
@@ -183,14 +170,12 @@ class _Run:
             while self.step < steps and not stopping:
                 # Dropout depends on the step alone, so that a resumed run draws what it would have.
                 torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
-                for turn in self.task.turns(next(examples), self.step):
-                    self._descend(turn)
-                    for name, value in turn.figures.items():
-                        figures[name].append(value.item())
-                self._average()
+                for name, value in self.task.step(next(examples), self.step).items():
+                    figures[name].append(value.item())
+                update_ema(self.ema, trained.network, self.step, trained.settings.ema_decay)
                 self.step += 1
                 self.seconds = time.monotonic() - begun
-                self.core_seconds = time.process_time() - begun_core
+                self.cpu_seconds = time.process_time() - begun_cpu
                 unreported += 1
                 if unreported == REPORT_STEPS or self.step == steps:
                     self._report({k: sum(v) / len(v) for k, v in figures.items()})
@@ -209,22 +194,6 @@ class _Run:
         self.board.close()
         self.log(f"stopped at step {self.step} of {steps}; checkpoint in {self.folder / 'last'}")
 
-    def _descend(self, turn: Turn) -> None:
-        player = turn.player
-        rate = learning_rate(self.step, self.task.steps, player.settings)
-        try:
-            player.descend(turn.loss, rate)
-        except FloatingPointError as error:
-            # Before the weights are touched, so that a checkpoint never holds NaN.
-            raise ConfigError(
-                f"the {error} is not finite at step {self.step}; lower {player.table}"
-                ".learning_rate and resume from the last checkpoint"
-            ) from error
-
-    def _average(self) -> None:
-        trained = self.task.players[0]
-        average_into(self.average, trained.network, self.step, trained.settings.ema_decay)
-
     def _write(self, record: dict[str, Any]) -> None:
         self.lines.write(json.dumps(record) + "\n")
         self.lines.flush()
@@ -233,7 +202,7 @@ class _Run:
         return {
             "step": self.step,
             "seconds": round(self.seconds, 1),
-            "core_seconds": round(self.core_seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
         }
 
     def _report(self, terms: dict[str, float]) -> None:
@@ -249,27 +218,23 @@ class _Run:
 
     def _progress(self) -> dict[str, Any]:
         best = {"best": self.best} if math.isfinite(self.best) else {}
-        counts = {"step": self.step, "seconds": self.seconds, "core_seconds": self.core_seconds}
-        return {**counts, **best, **self.origin, **self.task.facts}
+        counts = {"step": self.step, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        return {**counts, **best, **self.origin, **self.task.metadata}
 
     def _save(self) -> None:
         save_checkpoint(
-            self.folder / "last",
-            self.recipe,
-            self.average,
-            self.task.players,
-            self._progress(),
+            self.folder / "last", self.recipe, self.ema, self.task.networks, self._progress()
         )
 
     def _validate(self) -> None:
-        verdict = self.task.validate(self.average)
-        self._write({**self._clocks(), "validation": verdict.rows, "score": verdict.score})
-        for row in verdict.rows:
+        result = self.task.validate(self.ema)
+        self._write({**self._clocks(), "validation": result.rows, "score": result.score})
+        for row in result.rows:
             figures = {name: value for name, value in row.items() if name != "label"}
             for name, value in figures.items():
                 self.board.add_scalar(f"validation/{name}/{row['label']}", value, self.step)
             shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
             self.log(f"validation step {self.step}  {row['label']}  {shown}")
-        if verdict.score > self.best:
-            self.best = verdict.score
-            save_weights(self.folder / "best", self.recipe, self.average, self._progress())
+        if result.score > self.best:
+            self.best = result.score
+            save_weights(self.folder / "best", self.recipe, self.ema, self._progress())

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, Self
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
+from overtone.settings import Settings
+from overtone.training.stft import frames, hann, power
 
 # Window of the loss on band power, in samples.
 BAND_WINDOW = 2048
 
 
-class LossConfig(BaseModel):
+class LossConfig(Settings):
     """Weights of the losses."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     log_magnitude: float = Field(default=0.5, ge=0)
     compressed: float = Field(default=5.0, ge=0)
@@ -47,15 +47,13 @@ class LossConfig(BaseModel):
         return windows
 
 
-class PatchLossConfig(BaseModel):
+class PatchLossConfig(Settings):
     """Weights of the losses of the lineage's networks; the default is the papers' alone.
 
     ``mse``: the mean square of the error, full scale 1. ``snr``: the mean over patches of the
     logarithm of that, which gives a quiet patch the weight of a loud one, as the metric does.
     ``log_spectrum``: the lineage's log-spectral distance.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mse: float = Field(default=1.0, ge=0)
     snr: float = Field(default=0.0, ge=0)
@@ -87,119 +85,13 @@ def _log_spectral_distance(estimate: Tensor, target: Tensor) -> Tensor:
     """As :func:`overtone.metrics.lineage_lsd`, but for its upper limit."""
 
     def log_power(signal: Tensor) -> Tensor:
-        spectrum = torch.stft(signal, 2048, 512, window=_window(2048), return_complex=True)
+        window = hann(2048, signal.device)
+        spectrum = torch.stft(signal, 2048, 512, window=window, return_complex=True)
         return torch.log(spectrum.abs().square() + 1e-8)
 
     squares = (log_power(estimate) - log_power(target)).square().mean(dim=-1)
     # The root's slope is infinite at zero.
     return (squares + 1e-6).sqrt().mean()
-
-
-@lru_cache(maxsize=16)
-def _window(length: int) -> Tensor:
-    return torch.hann_window(length)
-
-
-class _Analysis(torch.autograd.Function):
-    """Spectra of a signal's frames. Torch's own gradient takes complex transforms, twice the work.
-
-    ``[batch, samples]`` to ``[batch, frames, bins]``; the window is a whole number of hops.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, signal: Tensor, taper: Tensor, hop: int) -> Tensor:
-        ctx.save_for_backward(taper)
-        ctx.hop, ctx.samples = hop, signal.shape[-1]
-        spectra: Tensor = torch.fft.rfft(signal.unfold(-1, taper.numel(), hop) * taper)
-        return spectra
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (taper,) = ctx.saved_tensors
-        # The inverse counts every bin but the first and the last twice.
-        pull = gradients[0] * _edges(taper.numel(), 1.0, 0.5)
-        pieces = torch.fft.irfft(pull, n=taper.numel(), norm="forward") * taper
-        return _fold(pieces, ctx.hop, ctx.samples), None, None
-
-
-class _Synthesis(torch.autograd.Function):
-    """Overlap-add of the frames' inverse transforms; the shapes of :class:`_Analysis` reversed."""
-
-    @staticmethod
-    def forward(ctx: Any, spectrum: Tensor, taper: Tensor, hop: int) -> Tensor:
-        ctx.save_for_backward(taper)
-        ctx.hop = hop
-        pieces = torch.fft.irfft(spectrum, n=taper.numel()) * taper
-        return _fold(pieces, hop, (spectrum.shape[1] - 1) * hop + taper.numel())
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (taper,) = ctx.saved_tensors
-        window = taper.numel()
-        pushed = torch.fft.rfft(gradients[0].unfold(-1, window, ctx.hop) * taper)
-        return pushed * _edges(window, 1 / window, 2 / window), None, None
-
-
-class _Power(torch.autograd.Function):
-    """Squared magnitude; torch's own gradient goes through two complex tensors of zeros."""
-
-    @staticmethod
-    def forward(ctx: Any, spectrum: Tensor) -> Tensor:
-        ctx.save_for_backward(spectrum)
-        squared: Tensor = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
-        return squared
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (spectrum,) = ctx.saved_tensors
-        # A product with a real tensor would make it complex first: eight times as slow.
-        pull = torch.view_as_real(spectrum) * (2 * gradients[0]).unsqueeze(-1)
-        return torch.view_as_complex(pull)
-
-
-@lru_cache(maxsize=16)
-def _edges(window: int, edge: float, inner: float) -> Tensor:
-    weight = torch.full((window // 2 + 1,), inner)
-    weight[0] = weight[-1] = edge
-    return weight
-
-
-def _fold(pieces: Tensor, hop: int, samples: int) -> Tensor:
-    """Add ``pieces [batch, frames, window]`` where they belong in ``[batch, samples]``."""
-    batch, count, window = pieces.shape
-    folds = window // hop
-    out = pieces.new_zeros(batch, samples)
-    hops = out[:, : (count + folds - 1) * hop].view(batch, count + folds - 1, hop)
-    for fold in range(folds):
-        hops[:, fold : fold + count] += pieces[:, :, fold * hop : (fold + 1) * hop]
-    return out
-
-
-def frames(signal: Tensor, window: int, hop: int) -> Tensor:
-    """Normalised one-sided spectra ``[batch, frames, bins]`` (complex) of ``[batch, samples]``.
-
-    White noise of standard deviation s has bins of mean power s^2, whatever the window, which
-    must be even and a whole number of hops.
-    """
-    taper = _window(window)
-    taper = taper / taper.square().sum().sqrt()
-    spectra: Tensor = _Analysis.apply(signal, taper, hop)  # type: ignore[no-untyped-call]
-    return spectra
-
-
-def overlap_add(spectrum: Tensor, window: int, hop: int) -> Tensor:
-    """Inverse of :func:`frames`: Hann synthesis window, ``[batch, samples]``."""
-    taper = _window(window)
-    # Squared Hann windows add up to 3/8 of the window over the hop: 1.5 at a quarter.
-    scale = taper.square().sum().sqrt() * (hop * 8 / 3) / window
-    signal: Tensor = _Synthesis.apply(spectrum, taper * scale, hop)  # type: ignore[no-untyped-call]
-    return signal
-
-
-def power(spectrum: Tensor) -> Tensor:
-    """Squared magnitude of a complex tensor."""
-    squared: Tensor = _Power.apply(spectrum)  # type: ignore[no-untyped-call]
-    return squared
 
 
 def weighted(values: Tensor, weight: Tensor) -> Tensor:
@@ -211,7 +103,7 @@ def band_weight(
     bins: int, sample_rate: int, cutoff_hz: Tensor, bandwidth_hz: Tensor, pivot_hz: float
 ) -> Tensor:
     """Weights ``[batch, bins]`` over each item's predicted band, adding up to 1."""
-    f = torch.linspace(0, sample_rate / 2, bins)[None]
+    f = torch.linspace(0, sample_rate / 2, bins, device=cutoff_hz.device)[None]
     inside = (f >= CROSSOVER_START * cutoff_hz[:, None]) & (f <= bandwidth_hz[:, None])
     weight = inside / (1 + f / pivot_hz)
     return weight / weight.sum(-1, keepdim=True).clamp_min(1e-9)
@@ -264,14 +156,14 @@ def signal_distance(
 
 
 @lru_cache(maxsize=4)
-def _bands(bins: int, sample_rate: int) -> Tensor:
+def _bands(bins: int, sample_rate: int, device: torch.device) -> Tensor:
     """Membership ``[bins, bands]`` of bands a sixth of an octave wide, but at least 200 Hz."""
     hz = torch.linspace(0, sample_rate / 2, bins)
     edges = [500.0]
     while edges[-1] < sample_rate / 2:
         edges.append(edges[-1] + max(200.0, edges[-1] * (2 ** (1 / 6) - 1)))
     index = torch.bucketize(hz, torch.tensor(edges))
-    return torch.nn.functional.one_hot(index).float()
+    return torch.nn.functional.one_hot(index).float().to(device)
 
 
 def band_power_distance(
@@ -285,7 +177,7 @@ def band_power_distance(
 ) -> Tensor:
     """Mean absolute difference of log10 power, band by band above the cutoff; a scalar."""
     bins = window // 2 + 1
-    bands = _bands(bins, sample_rate)
+    bands = _bands(bins, sample_rate, estimate.device)
     weight = band_weight(bins, sample_rate, cutoff_hz, bandwidth_hz, config.pivot_hz)
     inside = (weight > 0).to(weight.dtype)
 

@@ -1,50 +1,143 @@
-"""The lineage's networks as a task of the training loop: archives of patches, epoch by epoch."""
+"""AudioUNet, TFiLM and AFiLM as families: their recipes, and their task of the training loop."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from overtone.data.archive import PatchArchive
+from overtone.data.prefetch import prefetch
+from overtone.dsp.decimation import FILTER_EDGE
 from overtone.dsp.level import LevelMeter
 from overtone.errors import ConfigError, InvalidInputError
+from overtone.inference.info import WaveformInfo
 from overtone.metrics import lineage_lsd, lineage_snr_db, lsd
-from overtone.training.losses import patch_losses
-from overtone.training.networks import build_network
-from overtone.training.recipe import PatchRecipe
-from overtone.training.task import Log, Player, Turn, Verdict, has_bfloat16
+from overtone.models.afilm import AFiLMConfig
+from overtone.models.audiounet import AudioUNetConfig
+from overtone.models.tfilm import TFiLMConfig
+from overtone.models.unet import UNetConfig
+from overtone.settings import Settings
+from overtone.training.device import autocast, to_device
+from overtone.training.losses import PatchLossConfig, patch_losses
+from overtone.training.optimiser import OptimisedNetwork
+from overtone.training.recipe import EpochsConfig, Recipe
+from overtone.training.task import Log, ValidationResult
 
 Samples = NDArray[np.float32]
 Pair = tuple[Samples, Samples]
 
 VALIDATION_BATCH = 16
+# Of archives, for checkpoints that do not say.
+PATCH_SAMPLES = 8192
+
+
+class ArchivesConfig(Settings):
+    """The two archives of patches that ``overtone prepare`` made, relative to the data root."""
+
+    train: str
+    validation: str
+
+
+class PatchRecipe(Recipe):
+    """A network of the lineage, on archives of patches."""
+
+    archives: ArchivesConfig
+    # What the archives were made of, with its licence: travels into the model file.
+    training_data: tuple[str, ...] = Field(min_length=1)
+    model: UNetConfig
+    loss: PatchLossConfig = PatchLossConfig()
+    optimiser: EpochsConfig = EpochsConfig()
+
+    def data(self) -> list[tuple[str, str]]:
+        """Return the names and licences of ``training_data``, written ``name: licence``."""
+        parts = (source.rpartition(": ") for source in self.training_data)
+        return [(name, licence) if colon else (licence, "") for name, colon, licence in parts]
+
+    def describe(self, progress: dict[str, Any], parameters: int) -> WaveformInfo:
+        """Return what the model file says of itself, exported after ``progress``.
+
+        Raises:
+            ConfigError: the checkpoint does not say at which level its network was trained, or its
+                patches are of a length that a recording cannot be cut into.
+        """
+        c = self.model
+        nyquist_hz = c.sample_rate / 2 / c.scale
+        if not progress.get("level_rms", 0) > 0:
+            raise ConfigError("the checkpoint gives no level_rms above 0: train it again")
+        patch_samples = progress.get("patch_samples", PATCH_SAMPLES)
+        if patch_samples % (32 * c.scale):
+            raise ConfigError(
+                f"trained on patches of {patch_samples} samples, but recordings can only be cut"
+                f" into multiples of {32 * c.scale}: prepare such (--dimension 8192), and train"
+                " again"
+            )
+        return WaveformInfo(
+            **self._about(progress, parameters, "patches"),
+            sample_rate=c.sample_rate,
+            scale=c.scale,
+            patch_samples=patch_samples,
+            multiple_samples=c.multiple_samples,
+            min_cutoff_hz=FILTER_EDGE * nyquist_hz,
+            max_cutoff_hz=nyquist_hz,
+            level_rms=progress["level_rms"],
+        )
+
+
+class AudioUNetRecipe(PatchRecipe):
+    """AudioUNet (Kuleshov et al. 2017)."""
+
+    network: Literal["audiounet"]
+    model: AudioUNetConfig = AudioUNetConfig()
+
+
+class TFiLMRecipe(PatchRecipe):
+    """The TFiLM U-Net (Birnbaum et al. 2019)."""
+
+    network: Literal["tfilm"]
+    model: TFiLMConfig = TFiLMConfig()
+
+
+class AFiLMRecipe(PatchRecipe):
+    """The AFiLM U-Net (Rakotonirina 2021)."""
+
+    network: Literal["afilm"]
+    model: AFiLMConfig = AFiLMConfig()
 
 
 class PatchTask:
     """Patches in an order drawn anew each epoch; validation on all patches of the other archive."""
 
     def __init__(
-        self, recipe: PatchRecipe, data_root: Path, *, compile_model: bool, log: Log
+        self,
+        recipe: PatchRecipe,
+        build: Callable[[], nn.Module],
+        data_root: Path,
+        *,
+        cache: Path,  # noqa: ARG002 (archives are read as they lie)
+        device: torch.device,
+        compile_model: bool,
+        log: Log,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.build, self.device = recipe, build, device
         self.train = open_archive(data_root / recipe.archives.train, recipe)
         self.validation = open_archive(data_root / recipe.archives.validation, recipe)
-        self.model: nn.Module = build_network(recipe)
-        self.players = [Player.trained(self.model, recipe.optimiser)]
+        self.model = build().to(device)
         self.run = torch.compile(self.model) if compile_model else self.model
         self.epoch_steps = -(-len(self.train) // recipe.optimiser.batch_size)
         self.steps = recipe.optimiser.epochs * self.epoch_steps
+        self.trained = OptimisedNetwork(self.model, recipe.optimiser, self.steps)
+        self.networks = [self.trained]
         low, high = _patches(self.validation, range(len(self.validation)))
         self.low, self.high = low, high
         self.baseline = patch_scores(high, low)
-        self.facts: dict[str, Any] = {
+        self.metadata: dict[str, Any] = {
             "level_rms": _active_rms(high, recipe.model.sample_rate),
             "patch_samples": low.shape[1],
         }
@@ -54,14 +147,8 @@ class PatchTask:
         )
 
     def examples(self, step: int) -> Generator[Pair]:
-        """Batches ``([batch, samples] low, high)`` from ``step`` on; a thread reads ahead."""
-        with ThreadPoolExecutor(1) as thread:
-            upcoming = thread.submit(self._batch, step)
-            while True:
-                batch = upcoming.result()
-                step += 1
-                upcoming = thread.submit(self._batch, step)
-                yield batch
+        """Batches ``([batch, samples] low, high)`` from ``step`` on."""
+        return prefetch(self._batch, step)
 
     def _batch(self, step: int) -> Pair:
         epoch, place = divmod(step, self.epoch_steps)
@@ -69,16 +156,16 @@ class PatchTask:
         size = self.recipe.optimiser.batch_size
         return _patches(self.train, order[place * size : (place + 1) * size].tolist())
 
-    def turns(self, batch: Pair, step: int) -> Iterator[Turn]:  # noqa: ARG002
-        """The network's alone."""
+    def step(self, batch: Pair, step: int) -> dict[str, Tensor]:
+        """Make a step of the network."""
         terms = self.losses(batch)
-        yield Turn(self.players[0], terms["total"], terms)
+        self.trained.step(terms["total"], step)
+        return terms
 
     def losses(self, batch: Pair) -> dict[str, Tensor]:
         """The terms of :func:`~overtone.training.losses.patch_losses`."""
-        low, high = (torch.from_numpy(side) for side in batch)
-        bfloat16 = self.recipe.optimiser.bfloat16 and has_bfloat16()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        low, high = to_device(self.device, *batch)
+        with autocast(self.device, self.recipe.optimiser.bfloat16):
             detail = self.run(low)
         return patch_losses(detail.float(), high, self.recipe.loss)
 
@@ -86,17 +173,17 @@ class PatchTask:
         """After every epoch."""
         return step % self.epoch_steps == 0
 
-    def validate(self, weights: dict[str, Tensor]) -> Verdict:
+    def validate(self, weights: dict[str, Tensor]) -> ValidationResult:
         """Means over the patches, for the baseline and the network; the score is the SNR."""
-        judged = build_network(self.recipe)
-        judged.load_state_dict(weights)
-        found = patch_scores(self.high, restore(judged.eval(), self.low))
+        evaluated = self.build().to(self.device)
+        evaluated.load_state_dict(weights)
+        found = patch_scores(self.high, restore(evaluated.eval(), self.low))
         gain = {name: found[name] - self.baseline[name] for name in found}
         rows = [
             {"label": label} | row
             for label, row in (("spline", self.baseline), (self.recipe.network, found))
         ]
-        return Verdict([*rows, {"label": "gain"} | gain], found["lineage_snr_db"])
+        return ValidationResult([*rows, {"label": "gain"} | gain], found["lineage_snr_db"])
 
 
 def open_archive(path: Path, recipe: PatchRecipe) -> PatchArchive:
@@ -138,8 +225,9 @@ def _patches(archive: PatchArchive, indices: Any) -> Pair:
 @torch.no_grad()
 def restore(model: nn.Module, low: Samples) -> Samples:
     """Run ``low [patches, samples]`` through a network in evaluation mode; same shape."""
+    device = next(model.parameters()).device
     parts = [
-        model(torch.from_numpy(low[start : start + VALIDATION_BATCH])).numpy()
+        model(*to_device(device, low[start : start + VALIDATION_BATCH])).cpu().numpy()
         for start in range(0, len(low), VALIDATION_BATCH)
     ]
     return np.concatenate(parts)

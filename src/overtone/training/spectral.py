@@ -1,31 +1,106 @@
-"""The spectral extender as a task of the training loop."""
+"""The spectral extender as a family: its recipe, and its task of the training loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from overtone.data.corpora import SampleStore
-from overtone.data.crops import Batch, CropSampler
-from overtone.models.extender import Prediction, SpectralExtender
-from overtone.training.adversarial import Adversary, Scene
+from overtone.data.corpora import Corpus, SampleStore
+from overtone.data.crops import Batch, CropSampler, DegradeConfig
+from overtone.data.prefetch import prefetch
+from overtone.inference.info import SpectralInfo
+from overtone.models.extender import ExtenderConfig, Prediction, SpectralExtender
+from overtone.training.adversarial import AdversarialConfig, Adversary, DiscriminatorBatch
+from overtone.training.device import autocast, to_device
 from overtone.training.losses import (
+    BAND_WINDOW,
+    LossConfig,
     band_power_distance,
     band_weight,
     fidelity_distance,
-    frames,
-    overlap_add,
     signal_distance,
     spectral_distances,
 )
-from overtone.training.recipe import OptimiserConfig, SpectralRecipe
-from overtone.training.task import Log, Player, Turn, Verdict, has_bfloat16
-from overtone.training.validate import validate
+from overtone.training.optimiser import OptimisedNetwork
+from overtone.training.recipe import OptimiserConfig, Recipe, StepsConfig
+from overtone.training.stft import frames, overlap_add
+from overtone.training.task import Log, ValidationResult
+from overtone.training.validate import ValidationConfig, runtime_model, validate
+
+
+class SpectralRecipe(Recipe):
+    """The spectral extender, on crops of whole corpora that are degraded at random."""
+
+    network: Literal["extender"] = "extender"
+    corpora: list[Corpus] = Field(min_length=1)
+    model: ExtenderConfig = ExtenderConfig()
+    degrade: DegradeConfig = DegradeConfig()
+    loss: LossConfig = LossConfig()
+    # Absent: regression alone.
+    adversarial: AdversarialConfig | None = None
+    optimiser: StepsConfig
+    validation: ValidationConfig = ValidationConfig()
+
+    @model_validator(mode="after")
+    def _check_parts_fit(self) -> Self:
+        if self.degrade.max_cutoff_hz > self.model.max_cutoff_hz:
+            raise ValueError(
+                f"degrade.max_cutoff_hz must be at most model.max_cutoff_hz"
+                f" {self.model.max_cutoff_hz:g}, not {self.degrade.max_cutoff_hz:g}"
+            )
+        for corpus in self.corpora:
+            whole_hz = min(corpus.bandwidth_hz, self.model.sample_rate / 2)
+            bandwidth_hz = self.degrade.least_bandwidth_hz(whole_hz)
+            if self.degrade.top_cutoff_hz(bandwidth_hz) < self.degrade.min_cutoff_hz:
+                raise ValueError(
+                    f"corpora: {corpus.name!r} ends at {whole_hz:g} Hz, some of its examples at"
+                    f" {bandwidth_hz:g} Hz, which leaves nothing above"
+                    f" degrade.min_cutoff_hz {self.degrade.min_cutoff_hz:g} to predict"
+                )
+        if self.adversarial and self.adversarial.start_step >= self.optimiser.steps:
+            raise ValueError(
+                f"adversarial.start_step must be below optimiser.steps {self.optimiser.steps},"
+                f" not {self.adversarial.start_step}"
+            )
+        # What overlap-add completes, all but a window at either end, is what the loss sees.
+        hop, longest = self.model.hop_samples, max(self.loss.windows)
+        if self.loss.band_power:
+            longest = max(longest, BAND_WINDOW)
+        if self.adversarial:
+            longest = max(longest, *self.adversarial.windows)
+        needed = -(-longest // hop) + self.model.window_samples // hop - 1
+        if self.optimiser.crop_frames < needed:
+            raise ValueError(
+                f"optimiser.crop_frames must be at least {needed} for loss windows of {longest},"
+                f" not {self.optimiser.crop_frames}"
+            )
+        return self
+
+    def data(self) -> list[tuple[str, str]]:
+        """Return the corpora's names and licences."""
+        return [(corpus.name, corpus.license) for corpus in self.corpora]
+
+    def describe(self, progress: dict[str, Any], parameters: int) -> SpectralInfo:
+        """Return what the model file says of itself, exported after ``progress``."""
+        c = self.model
+        return SpectralInfo(
+            **self._about(progress, parameters, "crops"),
+            sample_rate=c.sample_rate,
+            window_samples=c.window_samples,
+            hop_samples=c.hop_samples,
+            lookahead_frames=c.lookahead_frames,
+            context_shape=(c.blocks, c.kernel - 1, c.channels),
+            min_cutoff_hz=self.degrade.min_cutoff_hz,
+            max_cutoff_hz=self.degrade.max_cutoff_hz,
+            level_rms=self.degrade.level_rms,
+            has_fidelity=True,
+        )
 
 
 class SpectralTask:
@@ -34,13 +109,15 @@ class SpectralTask:
     def __init__(
         self,
         recipe: SpectralRecipe,
+        build: Callable[[], SpectralExtender],
         data_root: Path,
         *,
         cache: Path,
+        device: torch.device,
         compile_model: bool,
         log: Log,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.build, self.device = recipe, build, device
         c, o = recipe.model, recipe.optimiser
         self.store = SampleStore.build(cache, recipe.corpora, data_root, c.sample_rate, log)
         self.sampler = CropSampler(
@@ -51,123 +128,121 @@ class SpectralTask:
             crop_samples=c.window_samples + (o.crop_frames - 1) * c.hop_samples,
             seed=recipe.seed,
         )
-        self.model = SpectralExtender(c)
+        self.model = build().to(device)
         self.predict = torch.compile(self.model.predict) if compile_model else self.model.predict
-        self.players = [Player.trained(self.model, o)]
+        self.steps = o.steps
+        self.extender = OptimisedNetwork(self.model, o, o.steps)
+        self.networks = [self.extender]
+        self.metadata: dict[str, Any] = {}
         self.adversary: Adversary | None = None
         if recipe.adversarial:
-            bfloat16 = o.bfloat16 and has_bfloat16()
-            self.adversary = Adversary(recipe.adversarial, c.sample_rate, bfloat16=bfloat16)
-            self.players.append(opponent(self.adversary, o))
-        self.steps = o.steps
-        self.facts: dict[str, Any] = {}
+            self.adversary = Adversary(recipe.adversarial, c.sample_rate, bfloat16=o.bfloat16)
+            self.adversary.network.to(device)
+            self.discriminators = discriminator_optimiser(self.adversary, o)
+            self.networks.append(self.discriminators)
 
     def examples(self, step: int) -> Generator[Batch]:
         """Batches from ``step`` on."""
-        return batches(self.sampler, step, self.recipe.optimiser.batch_size)
+        draw = partial(self.sampler.batch, size=self.recipe.optimiser.batch_size)
+        return prefetch(draw, step)
 
-    def turns(self, batch: Batch, step: int) -> Iterator[Turn]:
-        """The extender's, then that of the discriminators where there are some."""
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Make a step of the extender, then one of the discriminators where there are some."""
         adversary = self.adversary
         if adversary and step < adversary.config.start_step:
             adversary = None
-        terms = losses(self.model, self.predict, batch, self.recipe, adversary)
-        yield Turn(self.players[0], terms["total"], terms)
+        terms, pair = losses(self.model, self.predict, batch, self.recipe, adversary)
+        self.extender.step(terms["total"], step)
         if adversary and adversary.due(step):
-            yield Turn(self.players[1], *adversary.learn())
+            loss, figures = adversary.discriminator_loss(pair)
+            self.discriminators.step(loss, step)
+            terms |= figures
+        return terms
 
     def validation_due(self, step: int, minutes: float) -> bool:  # noqa: ARG002
         """By the clock."""
         return minutes > self.recipe.validation.every_minutes
 
-    def validate(self, weights: dict[str, Tensor]) -> Verdict:
+    def validate(self, weights: dict[str, Tensor]) -> ValidationResult:
         """A row for each cutoff; the score is the mean LSD, negative."""
-        judged = SpectralExtender(self.recipe.model)
-        judged.load_state_dict(weights)
-        rows = validate(judged.eval(), self.store, self.recipe)
+        evaluated = self.build().to(self.device)
+        evaluated.load_state_dict(weights)
+        r = self.recipe
+        model = runtime_model(evaluated.eval(), r.describe({"step": 0, "seconds": 0.0}, 0))
+        rows = validate(model, self.store, r.corpora, r.validation, r.degrade.level_rms)
         labelled = [
             {"label": f"{row['cutoff_hz']:.0f}Hz"}
             | {name: value for name, value in row.items() if name != "cutoff_hz"}
             for row in rows
         ]
         distances = [row["lsd"] for row in rows]
-        return Verdict(labelled, -sum(distances) / max(1, len(distances)))
+        return ValidationResult(labelled, -sum(distances) / max(1, len(distances)))
 
 
-def opponent(adversary: Adversary, optimiser: OptimiserConfig) -> Player:
-    """The discriminators as a player: the network's optimiser, but for rate and clip."""
+def discriminator_optimiser(adversary: Adversary, optimiser: StepsConfig) -> OptimisedNetwork:
+    """The discriminators with the network's optimiser, but for rate, clip and weight decay."""
     own = adversary.config
-    settings = optimiser.model_copy(
+    settings: OptimiserConfig = optimiser.model_copy(
         update={
             "learning_rate": own.learning_rate,
             "gradient_clip": own.gradient_clip,
             "weight_decay": 0.0,
         }
     )
-    return Player(adversary.network, settings, prefix="discriminators.", table="adversarial")
+    return OptimisedNetwork(
+        adversary.network, settings, optimiser.steps, prefix="discriminators.", table="adversarial"
+    )
 
 
 def losses(
     model: SpectralExtender,
     predict: Callable[..., Any],
     batch: Batch,
-    config: SpectralRecipe,
+    recipe: SpectralRecipe,
     adversary: Adversary | None = None,
-) -> dict[str, Tensor]:
-    """All loss terms of one batch; ``total`` is what is minimised.
+) -> tuple[dict[str, Tensor], DiscriminatorBatch]:
+    """All loss terms of one batch, and what discriminators are to tell apart.
 
-    An ``adversary`` adds its terms, and remembers the batch for its own turn.
+    ``total`` is what is minimised; an ``adversary`` adds its terms.
     """
-    c, weights = config.model, config.loss
+    c, weights = recipe.model, recipe.loss
     window, hop, lookahead = c.window_samples, c.hop_samples, c.lookahead_frames
-    clean, low = torch.from_numpy(batch.clean), torch.from_numpy(batch.low)
-    cutoff, bandwidth = torch.from_numpy(batch.cutoff_hz), torch.from_numpy(batch.bandwidth_hz)
+    device = model.frequencies_hz.device
+    clean, low, cutoff, bandwidth = to_device(
+        device, batch.clean, batch.low, batch.cutoff_hz, batch.bandwidth_hz
+    )
     target, observed = frames(clean, window, hop), frames(low, window, hop)
     spectrum = torch.view_as_real(observed)
     ahead = torch.nn.functional.pad(spectrum, (0, 0, 0, 0, 0, lookahead))
     context = model.initial_state(len(clean)).context
-    bfloat16 = config.optimiser.bfloat16 and has_bfloat16()
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+    with autocast(device, recipe.optimiser.bfloat16):
         found: Prediction = predict(ahead, cutoff, context)
-    log_magnitude, phase, coherence = (head[:, lookahead:] for head in found[:3])
+    log_magnitude, real, imaginary, coherence = (head[:, lookahead:] for head in found[:4])
     weight = band_weight(c.bins, c.sample_rate, cutoff, bandwidth, weights.pivot_hz)
+    phase = torch.stack([real, imaginary], dim=-1)
     log_term, compressed_term = spectral_distances(log_magnitude, phase, target, weight)
     prediction = torch.view_as_complex(log_magnitude.exp().unsqueeze(-1) * phase)
     residual = model.crossover(cutoff)[:, None] * (prediction - observed)
     # The first and last frames overlap with nothing; the signal is judged between them.
     estimate = low + overlap_add(residual, window, hop)
     inner = slice(window - hop, low.shape[-1] - (window - hop))
-    signal_term = signal_distance(
-        estimate[:, inner], clean[:, inner], c.sample_rate, cutoff, bandwidth, weights
-    )
+    fake, real_signal = estimate[:, inner], clean[:, inner]
+    band = c.sample_rate, cutoff, bandwidth, weights
     terms = {
         "log_magnitude": log_term,
         "compressed": compressed_term,
-        "signal": signal_term,
+        "signal": signal_distance(fake, real_signal, *band),
         "fidelity": fidelity_distance(prediction, coherence, target, weight),
     }
     if weights.band_power:
-        terms["band_power"] = band_power_distance(
-            estimate[:, inner], clean[:, inner], c.sample_rate, cutoff, bandwidth, weights
-        )
-    total = sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(()))
+        terms["band_power"] = band_power_distance(fake, real_signal, *band)
+    total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+    level = low.square().mean(1)
+    pair = DiscriminatorBatch(real_signal, fake.detach(), level, cutoff, bandwidth)
     if adversary:
-        level = low.square().mean(1)
-        scene = Scene(clean[:, inner], estimate[:, inner], level, cutoff, bandwidth)
-        opposed = adversary.oppose(scene)
+        opposed = adversary.generator_loss(pair._replace(fake=fake))
         own = adversary.config
         total = total + own.hinge_weight * opposed["adversarial"]
         total = total + own.features_weight * opposed["features"]
         terms |= opposed
-    return {"total": total, **terms}
-
-
-def batches(sampler: CropSampler, step: int, size: int) -> Generator[Batch]:
-    """The batches from ``step`` on; a thread draws the next one while this one is in use."""
-    with ThreadPoolExecutor(1) as thread:
-        upcoming = thread.submit(sampler.batch, step, size)
-        while True:
-            batch = upcoming.result()
-            step += 1
-            upcoming = thread.submit(sampler.batch, step, size)
-            yield batch
+    return {"total": total, **terms}, pair

@@ -1,73 +1,100 @@
-"""Validation: held-out clips, low-passed at fixed cutoffs, scored as users score files."""
+"""Validation: held-out clips, low-passed at fixed cutoffs, scored as users score files.
+
+They go the way of every recording: the runtime frames them and adds what the network gives.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
+from torch import nn
 
-from overtone.data.corpora import SampleStore
+from overtone.data.corpora import Corpus, SampleStore
 from overtone.degrade.lowpass import LowPass, apply
+from overtone.inference.info import SpectralInfo
+from overtone.inference.model import SpectralModel
 from overtone.metrics import lsd, snr_db
-from overtone.models.extender import SpectralExtender
-from overtone.training.losses import frames, overlap_add
-from overtone.training.recipe import SpectralRecipe
+from overtone.settings import Settings
+from overtone.training.recipe import Positive
 
 
-@torch.no_grad()
-def extend(
-    model: SpectralExtender,
-    low: NDArray[np.float32],
-    cutoff_hz: float,
-    fidelity: float = 0.0,
-) -> NDArray[np.float32]:
-    """Fill ``low [samples]`` (at the model's rate) above ``cutoff_hz``; same length."""
-    c = model.config
-    window, hop, lookahead = c.window_samples, c.hop_samples, c.lookahead_frames
-    length = low.shape[-1]
-    count = -(-length // hop) + window // hop - 1 + lookahead
-    padded = np.zeros(window - hop + count * hop, np.float32)
-    padded[window - hop : window - hop + length] = low
-    spectrum = torch.view_as_real(frames(torch.from_numpy(padded)[None], window, hop))
-    settings = torch.tensor([cutoff_hz]), torch.tensor([fidelity])
-    residual, _, _ = model(spectrum, *settings, *model.initial_state())
-    residual = torch.view_as_complex(residual[:, lookahead:].contiguous())
-    added = overlap_add(residual, window, hop)[0, window - hop : window - hop + length]
-    return np.asarray(low + added.numpy(), dtype=np.float32)
+class ValidationConfig(Settings):
+    """What is measured, how often, on how much."""
+
+    every_minutes: float = Field(default=10.0, gt=0)
+    cutoffs_hz: tuple[Positive, ...] = (2000.0, 4000.0, 8000.0, 12000.0)
+    clips_per_corpus: int = Field(default=4, ge=0)
+    clip_seconds: float = Field(default=3.0, gt=0)
+
+
+class TorchSession:
+    """A network as the runtime calls one: named arrays in, a list of arrays out."""
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        self.network, self.device = network, device
+
+    @torch.inference_mode()
+    def run(self, _: None, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Call the network."""
+        tensors = {name: torch.from_numpy(x).to(self.device) for name, x in inputs.items()}
+        return [output.cpu().numpy() for output in self.network(**tensors)]
+
+
+def runtime_model(network: nn.Module, info: SpectralInfo) -> SpectralModel:
+    """Return what runs ``network`` as the runtime runs a model file, on the device it is on."""
+    device = next(network.parameters()).device
+    return SpectralModel(Path(info.name), TorchSession(network, device), info)
 
 
 def validate(
-    model: SpectralExtender, store: SampleStore, config: SpectralRecipe
+    model: SpectralModel,
+    store: SampleStore,
+    corpora: list[Corpus],
+    settings: ValidationConfig,
+    level_rms: float,
 ) -> list[dict[str, float]]:
     """Mean LSD, LSD-HF, LSD-LF, SNR (dB) by cutoff, the faithful SNR, and the input's own beside.
 
-    Each clip counts up to its corpus's bandwidth; a corpus takes part at a cutoff when that
-    leaves at least a third of its bandwidth to predict.
+    Each clip, at ``level_rms``, counts up to its corpus's bandwidth; a corpus takes part at a
+    cutoff when that leaves at least a third of its bandwidth to predict.
     """
-    settings, c = config.validation, config.model
+    rate = model.info.sample_rate
     rows = []
     for cutoff_hz in settings.cutoffs_hz:
         low_pass = LowPass("resampler", cutoff_hz)
         edge_hz = low_pass.edge_hz()
         scores = []
-        for number, corpus in enumerate(config.corpora):
-            top = min(corpus.bandwidth_hz, c.sample_rate / 2)
-            if cutoff_hz > 2 / 3 * top:
+        for number, corpus in enumerate(corpora):
+            bandwidth_hz = min(corpus.bandwidth_hz, rate / 2)
+            if cutoff_hz > 2 / 3 * bandwidth_hz:
                 continue
             for file in store.select(number, "validation")[: settings.clips_per_corpus]:
-                length = min(file.length, int(settings.clip_seconds * c.sample_rate))
+                length = min(file.length, int(settings.clip_seconds * rate))
                 clean = store.crop(file, (file.length - length) // 2, length)
                 if not clean.any():
                     continue  # a pause: no ratio to it is defined
-                clean *= np.float32(config.degrade.level_rms)
-                low = apply(clean, c.sample_rate, low_pass)
+                clean *= np.float32(level_rms)
+                low = apply(clean, rate, low_pass)
                 out, faithful = (extend(model, low, edge_hz, fidelity) for fidelity in (0, 1))
-                found = _scores(clean, low, out, c.sample_rate, edge_hz, top)
+                found = _scores(clean, low, out, rate, edge_hz, bandwidth_hz)
                 scores.append(found | {"faithful_snr": snr_db(clean, faithful)})
         if scores:
             mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
             rows.append({"cutoff_hz": cutoff_hz, **mean})
     return rows
+
+
+def extend(
+    model: SpectralModel, low: NDArray[np.float32], cutoff_hz: float, fidelity: float = 0.0
+) -> NDArray[np.float32]:
+    """Fill ``low [samples]`` (at the model's rate and level) above ``cutoff_hz``; same length."""
+    stream = model.residual_stream(1, cutoff_hz, 1.0, fidelity=fidelity)
+    added = np.concatenate([stream.push(low[None]), stream.flush()], axis=1)
+    return np.asarray(low + added[0], np.float32)
 
 
 def _scores(
@@ -76,16 +103,16 @@ def _scores(
     out: NDArray[np.float32],
     sample_rate: int,
     edge_hz: float,
-    top_hz: float,
+    bandwidth_hz: float,
 ) -> dict[str, float]:
     def distance(signal: NDArray[np.float32], band_hz: tuple[float, float]) -> float:
         return lsd(clean, signal, sample_rate=sample_rate, band_hz=band_hz)
 
     return {
-        "lsd": distance(out, (0, top_hz)),
-        "lsd_hf": distance(out, (edge_hz, top_hz)),
+        "lsd": distance(out, (0, bandwidth_hz)),
+        "lsd_hf": distance(out, (edge_hz, bandwidth_hz)),
         "lsd_lf": distance(out, (0, edge_hz)),
         "snr": snr_db(clean, out),
-        "input_lsd": distance(low, (0, top_hz)),
+        "input_lsd": distance(low, (0, bandwidth_hz)),
         "input_snr": snr_db(clean, low),
     }

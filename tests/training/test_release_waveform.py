@@ -10,20 +10,13 @@ from safetensors.torch import load_file
 from overtone import load_model
 from overtone.degrade.spline import decimate
 from overtone.errors import ConfigError
+from overtone.export import waveform
+from overtone.export.waveform import TOLERANCE, disagreement, random_patches
 from overtone.inference import Enhancer
 from overtone.models.audiounet import AudioUNet, AudioUNetConfig
 from overtone.training import checkpoint as checkpoints
-from overtone.training import export_waveform
-from overtone.training.export import export
-from overtone.training.export_waveform import (
-    TOLERANCE,
-    describe,
-    disagreement,
-    random_patches,
-    waveform_graph,
-)
-from overtone.training.networks import build_network
-from overtone.training.recipe import read_recipe
+from overtone.training.families import build_network, read_recipe
+from overtone.training.release import export
 
 RECIPE = {
     "name": "tiny-x4",
@@ -66,7 +59,7 @@ def exported(tmp_path_factory, checkpoint):
 def ready(monkeypatch, exported):
     """Let the graph be the one that was traced once."""
     proto = onnx.load(exported)
-    monkeypatch.setattr(export_waveform, "waveform_graph", lambda model, info: proto)
+    monkeypatch.setattr(waveform, "graph", lambda model, info: proto)
 
 
 @pytest.fixture
@@ -106,7 +99,7 @@ def test_the_file_says_what_it_is(exported):
         "level_rms": 0.06,
         "has_fidelity": False,
         "parameters": sum(p.numel() for p in build_network(read_recipe(RECIPE)).parameters()),
-        "license": "Apache-2.0",
+        "license": "CC0 1.0",
         "training_data": ("speech: CC0 1.0",),
         "training": "30 steps of 16 patches, 10 minutes",
         "is_default": False,
@@ -164,14 +157,14 @@ def test_a_checkpoint_without_its_level_is_refused(checkpoint, tmp_path):
 
 
 def test_a_patch_length_that_does_not_fit_is_refused(checkpoint):
-    model, recipe, progress = checkpoints.load_model(checkpoint)
+    _, recipe, progress = checkpoints.load_model(checkpoint)
     with pytest.raises(ConfigError, match=r"patches of 1000 samples.*prepare"):
-        describe(model, recipe, progress | {"patch_samples": 1000})
+        recipe.describe(progress | {"patch_samples": 1000}, 1)
 
 
 def test_another_networks_graph_agrees(exported, tmp_path):
     model = audible(AudioUNet(AudioUNetConfig(filters=(8,), kernels=(9,))))
     info = load_model(exported, device="cpu").info.model_copy(update={"multiple_samples": 16})
-    onnx.save(waveform_graph(model, info), str(tmp_path / "a.onnx"))
+    onnx.save(waveform.graph(model, info), str(tmp_path / "a.onnx"))
     assert disagreement(model, info, tmp_path / "a.onnx") < TOLERANCE
     assert {low.shape[1] % 16 for low in random_patches(info)} == {0}

@@ -1,0 +1,81 @@
+"""One step of optimisation: AdamW, its learning rate by the step, and the EMA of the weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from overtone.errors import ConfigError
+from overtone.training.recipe import OptimiserConfig
+
+
+class OptimisedNetwork:
+    """A network with its optimiser, which makes ``steps`` steps in all.
+
+    ``prefix`` tells its tensors from another network's in what a resume needs; ``table`` is where
+    a recipe has its learning rate.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: OptimiserConfig,
+        steps: int,
+        *,
+        prefix: str = "",
+        table: str = "optimiser",
+    ) -> None:
+        self.network, self.settings, self.steps = network, settings, steps
+        self.prefix, self.table = prefix, table
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(),
+            settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )
+
+    def step(self, loss: Tensor, step: int) -> None:
+        """Make step number ``step`` down the gradient of ``loss``.
+
+        Raises:
+            ConfigError: the loss or its gradient is not finite; the weights are as before, so that
+                a checkpoint never holds NaN.
+        """
+        self._require_finite(loss, "loss", step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(step, self.steps, self.settings)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        self._require_finite(norm, "gradient", step)
+        self.optimiser.step()
+
+    def _require_finite(self, value: Tensor, what: str, step: int) -> None:
+        if not torch.isfinite(value):
+            raise ConfigError(
+                f"the {what} is not finite at step {step}; lower {self.table}.learning_rate and"
+                " resume from the last checkpoint"
+            )
+
+
+def learning_rate(step: int, steps: int, optimiser: OptimiserConfig) -> float:
+    """Return the rate of a step: linear warm-up, constant, cosine decay to zero."""
+    o = optimiser
+    warm = min(1.0, (step + 1) / max(1, o.warmup_steps))
+    if not o.decay_fraction:
+        return o.learning_rate * warm
+    left = min(1.0, max(0.0, (steps - step) / max(1.0, steps * o.decay_fraction)))
+    return o.learning_rate * warm * 0.5 * (1 - math.cos(math.pi * left))
+
+
+def update_ema(ema: dict[str, Tensor], network: nn.Module, step: int, decay: float) -> None:
+    """Move the exponential moving average one step; a young one moves faster."""
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                ema[name].lerp_(value, 1 - decay)
+            else:  # a count, such as batch normalisation keeps
+                ema[name].copy_(value)
