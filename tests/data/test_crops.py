@@ -8,7 +8,8 @@ import soundfile
 from pydantic import ValidationError
 
 from overtone.data.corpora import Corpus, SampleStore
-from overtone.data.crops import CropSampler, DegradeConfig
+from overtone.data.crops import CropSampler
+from overtone.degrade.augment import DegradeConfig
 from overtone.errors import ConfigError
 
 RATE = 48000
@@ -141,7 +142,7 @@ def test_the_cutoff_that_is_told_errs_by_the_jitter_alone(sampler):
 def test_the_low_pass_is_6_db_down_at_the_cutoff_that_is_told(store, corpora, min_cutoff_hz):
     """Also for gentle filters at the top of the range, whose nominal edge lies far below."""
     config = DegradeConfig(
-        min_cutoff_hz=min_cutoff_hz, cutoff_jitter=0, noise_share=0, common_share=0, tilt_db=0
+        min_cutoff_hz=min_cutoff_hz, cutoff_jitter=0, noise_prob=0, common_prob=0, eq_db=0
     )
     wide = [corpora[0], corpora[0].model_copy(update={"weight": 1e-9})]
     sampler = CropSampler(store, wide, config, sample_rate=RATE, crop_samples=CROP, seed=5)
@@ -158,7 +159,7 @@ def test_the_low_pass_is_6_db_down_at_the_cutoff_that_is_told(store, corpora, mi
 
 
 def test_low_is_clean_below_the_cutoff_and_empty_far_above(sampler):
-    batch = sampler(cutoff_jitter=0.0, noise_share=0.0).batch(1, 60)
+    batch = sampler(cutoff_jitter=0.0, noise_prob=0.0).batch(1, 60)
     clean, low, difference = (power(x) for x in (batch.clean, batch.low, batch.clean - batch.low))
     changed = []
     for item, cutoff_hz in enumerate(batch.cutoff_hz):
@@ -173,16 +174,16 @@ def test_low_is_clean_below_the_cutoff_and_empty_far_above(sampler):
 
 
 def test_levels_span_the_range_and_no_more(sampler):
-    quiet = {"tilt_db": 0.0, "noise_share": 0.0}
+    quiet = {"eq_db": 0.0, "noise_prob": 0.0}
     batch = sampler(min_gain_db=-20.0, max_gain_db=-20.0, level_rms=0.5, **quiet).batch(0, 20)
     level = np.sqrt(np.mean(batch.clean[fills_its_crop(batch.clean)] ** 2, axis=1))
     assert np.allclose(level, 0.05, rtol=0.05)
 
 
 def test_noise_lies_as_far_under_the_recording_as_it_says(sampler):
-    noisy = {"noise_share": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "tilt_db": 0.0}
+    noisy = {"noise_prob": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "eq_db": 0.0}
     with_noise = sampler(**noisy).batch(0, 8)
-    without = sampler(**noisy | {"noise_share": 0.0}).batch(0, 8)
+    without = sampler(**noisy | {"noise_prob": 0.0}).batch(0, 8)
     # The draws before the noise are the same, so what is left is the noise.
     noise = with_noise.clean - without.clean
     level_db = 20 * np.log10(noise.std(axis=1) / without.clean.std(axis=1))
@@ -191,9 +192,9 @@ def test_noise_lies_as_far_under_the_recording_as_it_says(sampler):
 
 
 def test_the_floor_goes_on_above_the_cutoff_in_the_target_alone(sampler):
-    noisy = {"noise_share": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "tilt_db": 0.0}
+    noisy = {"noise_prob": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "eq_db": 0.0}
     with_noise = sampler(**noisy).batch(0, 30)
-    without = sampler(**noisy | {"noise_share": 0.0}).batch(0, 30)
+    without = sampler(**noisy | {"noise_prob": 0.0}).batch(0, 30)
     clean, low = (power(getattr(with_noise, x) - getattr(without, x)) for x in ("clean", "low"))
     for item, cutoff_hz in enumerate(with_noise.cutoff_hz):
         relative = FREQUENCIES_HZ / cutoff_hz
@@ -205,8 +206,8 @@ def test_the_floor_goes_on_above_the_cutoff_in_the_target_alone(sampler):
 
 
 def test_a_sloping_floor_falls_with_frequency_at_the_same_level(sampler):
-    noisy = {"noise_share": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "tilt_db": 0.0}
-    without = sampler(**noisy | {"noise_share": 0.0}).batch(0, 30).clean
+    noisy = {"noise_prob": 1.0, "min_noise_db": -30.0, "max_noise_db": -30.0, "eq_db": 0.0}
+    without = sampler(**noisy | {"noise_prob": 0.0}).batch(0, 30).clean
     noise = sampler(**noisy, max_noise_slope_db=6.0).batch(0, 30).clean - without
     level_db = 20 * np.log10(noise.std(axis=1) / without.std(axis=1))
     assert np.allclose(level_db[fills_its_crop(without)], -30, atol=1.5)
@@ -221,7 +222,7 @@ def test_a_sloping_floor_falls_with_frequency_at_the_same_level(sampler):
 
 def test_a_lossy_codec_touches_the_low_side_alone(sampler):
     plain = sampler().batch(0, 20)
-    coded = sampler(codec_share=0.5).batch(0, 20)
+    coded = sampler(codec_prob=0.5).batch(0, 20)
     assert np.array_equal(plain.clean, coded.clean)
     assert np.array_equal(plain.cutoff_hz, coded.cutoff_hz)
     error = np.square(coded.low - plain.low).mean(axis=1) / np.square(plain.low).mean(axis=1)
@@ -240,9 +241,9 @@ def band_change_db(batch, low_part, high_part):
 
 
 def test_a_droop_falls_towards_the_edge_and_the_target_stays(sampler):
-    exact = {"cutoff_jitter": 0.0, "noise_share": 0.0}
+    exact = {"cutoff_jitter": 0.0, "noise_prob": 0.0}
     plain = sampler(**exact).batch(0, 60)
-    drooped = sampler(**exact, droop_share=1.0, max_droop_db=12.0).batch(0, 60)
+    drooped = sampler(**exact, droop_prob=1.0, max_droop_db=12.0).batch(0, 60)
     assert np.array_equal(plain.clean, drooped.clean)
     assert np.array_equal(plain.cutoff_hz, drooped.cutoff_hz)
     whole = fills_its_crop(plain.clean)
@@ -258,9 +259,9 @@ def test_a_droop_falls_towards_the_edge_and_the_target_stays(sampler):
 
 
 def test_a_lifted_slope_is_as_it_was_up_to_where_the_network_is_told_it_ends(sampler):
-    exact = {"cutoff_jitter": 0.0, "noise_share": 0.0}
+    exact = {"cutoff_jitter": 0.0, "noise_prob": 0.0}
     plain = sampler(**exact).batch(0, 100)
-    lifted = sampler(**exact, lift_share=1.0).batch(0, 100)
+    lifted = sampler(**exact, compensation_prob=1.0).batch(0, 100)
     assert np.array_equal(plain.clean, lifted.clean)
     told = lifted.cutoff_hz / plain.cutoff_hz
     assert told.min() > 1 - 1e-6
@@ -282,7 +283,7 @@ def tones(tmp_path_factory):
     store = SampleStore.build(root / "cache", corpora, root, RATE)
 
     def batch(**settings):
-        quiet = {"noise_share": 0.0, "tilt_db": 0.0, "min_gain_db": 0.0, "max_gain_db": 0.0}
+        quiet = {"noise_prob": 0.0, "eq_db": 0.0, "min_gain_db": 0.0, "max_gain_db": 0.0}
         config = DegradeConfig(**quiet, **settings)
         sampler = CropSampler(store, corpora, config, sample_rate=RATE, crop_samples=CROP, seed=3)
         return sampler.batch(0, 60)
@@ -291,7 +292,7 @@ def tones(tmp_path_factory):
 
 
 def test_speed_moves_pitch_and_bandwidth_together_and_not_the_level(tones):
-    batch = tones(speed_share=1.0, max_speed=1.25, bandwidth_jitter=0.0)
+    batch = tones(speed_prob=1.0, max_speed=1.25, bandwidth_jitter=0.0)
     speed = batch.bandwidth_hz / 7000
     assert 0.8 * 0.999 <= speed.min() < 0.84
     assert 1.2 < speed.max() <= 1.25 * 1.001
@@ -308,17 +309,17 @@ def test_speed_moves_pitch_and_bandwidth_together_and_not_the_level(tones):
 
 
 def test_some_are_played_at_their_own_speed(tones):
-    speed = tones(speed_share=0.5, bandwidth_jitter=0.0).bandwidth_hz / 7000
+    speed = tones(speed_prob=0.5, bandwidth_jitter=0.0).bandwidth_hz / 7000
     assert 0.3 < np.mean(speed == 1) < 0.7
 
 
 def test_files_are_drawn_by_their_length(sampler):
-    clean = sampler(noise_share=0.0, tilt_db=0.0).batch(0, 300).clean
+    clean = sampler(noise_prob=0.0, eq_db=0.0).batch(0, 300).clean
     assert 0.03 < 1 - fills_its_crop(clean).mean() < 0.17  # 0.2 s of 2.2 s: the rest is held out
 
 
 def test_crops_come_from_all_over_a_file(sampler):
-    clean = sampler(noise_share=0.0, tilt_db=0.0).batch(0, 30).clean
+    clean = sampler(noise_prob=0.0, eq_db=0.0).batch(0, 30).clean
     clean = clean[fills_its_crop(clean)]  # the short file has but one
     shapes = np.round(clean[:, 4000:4020] / clean.std(axis=1, keepdims=True), 3)
     assert len(np.unique(shapes, axis=0)) == len(clean) > 20
@@ -341,13 +342,13 @@ def test_a_corpus_without_usable_training_files_is_named(store, corpora):
         ({"min_cutoff_hz": 15000.0}, "min_cutoff_hz must be at most max_cutoff_hz"),
         ({"min_gain_db": 20.0}, "min_gain_db"),
         ({"min_noise_db": 0.0}, "min_noise_db"),
-        ({"common_share": 1.5}, "common_share"),
+        ({"common_prob": 1.5}, "common_prob"),
         ({"level_rms": 0.0}, "level_rms"),
         ({"noise": 1.0}, "noise"),
         ({"bandwidth_jitter": 1.0}, "bandwidth_jitter"),
         ({"max_speed": 0.9}, "max_speed"),
-        ({"droop_share": 2.0}, "droop_share"),
-        ({"max_lift_db": 3.0}, "max_lift_db"),
+        ({"droop_prob": 2.0}, "droop_prob"),
+        ({"max_compensation_db": 3.0}, "max_compensation_db"),
         ({"min_codec_fall_db": 2.0}, "min_codec_fall_db must be at most max_codec_fall_db"),
     ],
 )

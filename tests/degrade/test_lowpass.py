@@ -9,8 +9,8 @@ from overtone.degrade.lowpass import (
     RESAMPLER_PASSBAND,
     LowPass,
     apply,
-    droop,
-    lifted,
+    compensated,
+    passband_droop,
     random_low_pass,
 )
 from overtone.errors import InvalidInputError
@@ -58,9 +58,11 @@ def test_a_droop_is_about_that_of_held_and_of_interpolated_samples(depth_db, pow
     """The textbook's sinc, whose argument at the Nyquist frequency is a half."""
     hz = np.linspace(0, 4000, 50)
     wanted_db = 20 * power * np.log10(np.sinc(hz / 8000))
-    found_db = 20 * np.log10(droop(hz, 4000, depth_db, 2.1))
+    found_db = 20 * np.log10(passband_droop(hz, 4000, depth_db, 2.1))
     assert np.abs(found_db - wanted_db).max() < 0.2
-    assert droop(np.array([9000.0]), 4000, depth_db, 2.1) == pytest.approx(10 ** (-depth_db / 20))
+    assert passband_droop(np.array([9000.0]), 4000, depth_db, 2.1) == pytest.approx(
+        10 ** (-depth_db / 20)
+    )
 
 
 @pytest.mark.parametrize("reach_db", [6.0, 15.0])
@@ -68,7 +70,7 @@ def test_a_lifted_slope_is_flat_as_far_as_it_reaches_and_then_as_steep(reach_db)
     low_pass = LowPass("butterworth", CUTOFF_HZ, order=4)
     edge_hz = low_pass.edge_hz(reach_db)
     magnitude = low_pass.magnitude(FREQUENCIES_HZ)
-    found = lifted(magnitude, reach_db)
+    found = compensated(magnitude, reach_db)
     under, over = 0.999 * edge_hz > FREQUENCIES_HZ, 1.001 * edge_hz < FREQUENCIES_HZ
     assert np.allclose(found[under], 1)
     assert np.allclose(found[over], magnitude[over] * 10 ** (reach_db / 20))

@@ -129,3 +129,35 @@ def test_files_that_are_no_recipes_are_named(tmp_path, content, said):
 def test_a_folder_is_no_recipe(tmp_path):
     with pytest.raises(ConfigError, match="cannot read the recipe"):
         load_recipe(tmp_path)
+
+
+OLD_NAMES = """
+[degrade]
+common_share = 0.4
+noise_share = 0.1
+droop_share = 0.2
+lift_share = 0.3
+max_lift_db = 20
+speed_share = 0.25
+codec_share = 0.15
+tilt_db = 2.0
+
+[loss]"""
+
+
+def test_old_names_of_keys_are_read(load):
+    config = load("[loss]", OLD_NAMES)
+    d = config.degrade
+    assert (d.common_prob, d.noise_prob, d.droop_prob, d.compensation_prob) == (0.4, 0.1, 0.2, 0.3)
+    assert (d.max_compensation_db, d.speed_prob, d.codec_prob, d.eq_db) == (20, 0.25, 0.15, 2)
+    assert load("warmup_steps = 2", "cooldown_share = 0.7").optimiser.decay_fraction == 0.7
+    assert load("license =", "licence =").corpora[0].license == "CC0 1.0"
+    assert "share" not in config.model_dump_json()
+
+
+def test_an_old_name_beside_the_new_one_is_refused(load):
+    both = "cooldown_share = 0.7\ndecay_fraction = 0.7"
+    with pytest.raises(ConfigError, match="cooldown_share is the old name of decay_fraction"):
+        load("warmup_steps = 2", both)
+    with pytest.raises(ConfigError, match=r"optimiser\.decay_fraction: .*less than or equal to 1"):
+        load("warmup_steps = 2", "cooldown_share = 7")

@@ -25,10 +25,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from overtone import __version__
 from overtone.data.patches import PatchSettings
+from overtone.dsp.decimation import FILTER_ORDER, FILTER_RIPPLE_DB
 from overtone.errors import InvalidInputError, MissingExtraError
 
 SCHEMA, SCHEMA_VERSION = "overtone-patches", 1
-LOW_PASS = "scipy.signal.decimate: Chebyshev I, order 8, 0.05 dB, zero phase"
+LOW_PASS = (
+    f"scipy.signal.decimate: Chebyshev I, order {FILTER_ORDER}, {FILTER_RIPPLE_DB} dB, zero phase"
+)
 SPLINE = "cubic B-spline, splrep and splev"
 RESAMPLER = "soxr VHQ"
 

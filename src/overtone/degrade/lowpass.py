@@ -140,7 +140,7 @@ def random_low_pass(rng: np.random.Generator, cutoff_hz: float) -> LowPass:
     )
 
 
-def droop(
+def passband_droop(
     frequencies_hz: FloatArray, edge_hz: float, depth_db: float, steepness: float
 ) -> FloatArray:
     """Magnitude of a band that falls towards its edge before any filter sets in; 1 at 0 Hz.
@@ -154,12 +154,12 @@ def droop(
     return np.asarray(10 ** (-depth_db / 20 * ratio**steepness))
 
 
-def lifted(magnitude: FloatArray, reach_db: float) -> FloatArray:
-    """What is left of a low-pass's ``magnitude`` after its slope is lifted, as enhancing does it.
+def compensated(magnitude: FloatArray, limit_db: float) -> FloatArray:
+    """What is left of a low-pass's ``magnitude`` after its roll-off is compensated in enhancing.
 
-    Down to ``reach_db`` the slope is undone; what lies lower is raised by as much.
+    Down to ``limit_db`` the transition band is made level; what lies lower is raised by as much.
     """
-    return magnitude / np.maximum(magnitude, 10 ** (-reach_db / 20))
+    return magnitude / np.maximum(magnitude, 10 ** (-limit_db / 20))
 
 
 def apply(

@@ -19,8 +19,6 @@ from overtone.errors import InvalidInputError
 
 FloatArray = NDArray[np.floating]
 
-# Where the pass band of scipy's decimation filter ends, as a fraction of the low Nyquist frequency.
-DECIMATION_PASSBAND = 0.8
 # What a knot does to a cubic spline decays by 2 - sqrt(3) a knot: after 64 it is 1e-37.
 MARGIN_KNOTS = 64
 BLOCK_KNOTS = 1 << 16

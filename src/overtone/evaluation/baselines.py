@@ -13,7 +13,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.degrade.spline import DECIMATION_PASSBAND, interpolate
+from overtone.degrade.spline import interpolate
+from overtone.dsp.decimation import FILTER_EDGE
 from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError
 
@@ -52,7 +53,7 @@ def soxr(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
 
 
 def copy_up(
-    low: FloatArray, rate_in: float, rate_out: float, *, passband: float = DECIMATION_PASSBAND
+    low: FloatArray, rate_in: float, rate_out: float, *, passband: float = FILTER_EDGE
 ) -> FloatArray:
     """Spectral copy-up: the upper half of the band repeated above it, on its envelope's slope.
 

@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from overtone.data.corpora import Corpus, SampleStore
-from overtone.data.crops import Batch, CropSampler, DegradeConfig
+from overtone.data.crops import Batch, CropSampler
 from overtone.data.prefetch import prefetch
+from overtone.degrade.augment import DegradeConfig
 from overtone.inference.info import SpectralInfo
 from overtone.models.extender import ExtenderConfig, Prediction, SpectralExtender
 from overtone.training.adversarial import AdversarialConfig, Adversary, DiscriminatorBatch
@@ -57,7 +58,7 @@ class SpectralRecipe(Recipe):
         for corpus in self.corpora:
             whole_hz = min(corpus.bandwidth_hz, self.model.sample_rate / 2)
             bandwidth_hz = self.degrade.least_bandwidth_hz(whole_hz)
-            if self.degrade.top_cutoff_hz(bandwidth_hz) < self.degrade.min_cutoff_hz:
+            if self.degrade.highest_cutoff_hz(bandwidth_hz) < self.degrade.min_cutoff_hz:
                 raise ValueError(
                     f"corpora: {corpus.name!r} ends at {whole_hz:g} Hz, some of its examples at"
                     f" {bandwidth_hz:g} Hz, which leaves nothing above"
