@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from overtone.errors import ConfigError
+from overtone.training.checkpoint import load_model
 from overtone.training.families import load_recipe
 from overtone.training.spectral import SpectralRecipe
 
-SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").glob("**/*.toml"))
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted(p for d in ("configs", "configs/lineage") for p in (ROOT / d).glob("*.toml"))
 
 
 @pytest.fixture
@@ -43,6 +45,66 @@ def test_shipped_recipes_load_and_say_what_they_train_on(path):
 
 def test_a_recipe_is_shipped():
     assert SHIPPED
+
+
+@pytest.mark.parametrize("folder", sorted(p.name for p in (ROOT / "checkpoints").glob("*/")))
+def test_a_recipe_would_make_each_checkpoint_again(folder):
+    _, recipe, _ = load_model(ROOT / "checkpoints" / folder)
+    assert recipe in [load_recipe(path) for path in SHIPPED]
+    assert recipe.license == "Apache-2.0"
+
+
+@pytest.fixture
+def files(tmp_path, recipe):
+    """Write files beside the tiny recipe, and load one of them."""
+    (tmp_path / "tiny.toml").write_text(recipe)
+
+    def run(name, **texts):
+        for stem, text in texts.items():
+            path = tmp_path / f"{stem.replace('__', '/')}.toml"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        return load_recipe(tmp_path / name)
+
+    return run
+
+
+def test_a_recipe_says_only_what_differs_from_the_one_it_extends(files, tiny):
+    text = 'extends = "tiny.toml"\nname = "other"\n[model]\nchannels = 24'
+    found = files("other.toml", other=text)
+    assert found == tiny(name="other", model={"channels": 24})
+    assert found.corpora == tiny().corpora
+
+
+CORPUS = '[[corpora]]\nname = "%s"\npath = "p"\nbandwidth_hz = 9000\nlicense = "CC0"\n'
+
+
+def test_included_corpora_come_before_its_own_and_in_place_of_the_base_s(files):
+    text = 'extends = "tiny.toml"\ninclude = ["c/a.toml", "c/b.toml"]\n'
+    both = {"c__a": CORPUS % "a", "c__b": CORPUS % "b"}
+    found = files("other.toml", other=text + CORPUS % "own", **both)
+    assert [corpus.name for corpus in found.corpora] == ["a", "b", "own"]
+    # What extends that, inherits them.
+    more = files("more.toml", more='extends = "other.toml"\nseed = 9')
+    assert more.corpora == found.corpora
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('extends = "../tiny.toml"', "extends: '../tiny.toml' lies outside the recipe's folder"),
+        ('extends = "/tiny.toml"', "lies outside the recipe's folder"),
+        ('extends = "nothing.toml"', "nothing.toml: cannot read the recipe: No such file"),
+        ('extends = "other.toml"', "extends: 'other.toml' comes back to itself"),
+        ("extends = 3", "extends: give the name of a file, not 3"),
+        ('include = "tiny.toml"', "include: give a list of files, not 'tiny.toml'"),
+        ('include = ["../a.toml"]', "include: '../a.toml' lies outside"),
+        ('extends = "loop.toml"', "loop.toml: extends: 'other.toml' comes back to itself"),
+    ],
+)
+def test_what_cannot_be_extended_is_said_with_the_file(files, text, said):
+    with pytest.raises(ConfigError, match=said):
+        files("other.toml", other=text, loop='extends = "other.toml"')
 
 
 def test_settings_are_read_and_the_rest_is_default(load):
