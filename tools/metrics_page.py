@@ -14,10 +14,9 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from overtone.cli.evaluate import score_pairs
 from overtone.cli.options import in_options
-from overtone.cli.pairs import pair_files
 from overtone.errors import InvalidInputError, OvertoneError
+from overtone.evaluation.pairs import pair_files, score_pairs
 from overtone.files import write_text
 from overtone.metrics import METRICS
 from overtone.report import Cell, Column, Table
@@ -71,7 +70,7 @@ def check_part(bench: Path) -> str:
         patterns = f"{bench}/{clips}/reference.flac", f"{bench}/{clips}/{system}.flac"
         pairs, problems = pair_files(*patterns)
         print(f"{name}: {len(pairs)} clips", file=sys.stderr)
-        table = score_pairs(pairs, None, None, True, problems)
+        table = score_pairs(pairs, problems, perceptual=True)
         if problems or table is None:
             raise InvalidInputError("; ".join(problems) or f"{patterns[0]}: no clips there")
         means = table.summary or table.rows[0]

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from overtone.benchmark import speed as speed_module
-from overtone.benchmark.speed import (
+from overtone.cli import main
+from overtone.errors import InvalidInputError, OvertoneError
+from overtone.evaluation import speed as speed_module
+from overtone.evaluation.speed import (
     BlockCost,
     CommandCost,
     ModelSpeed,
@@ -18,9 +20,7 @@ from overtone.benchmark.speed import (
     parse_lengths,
     write_recording,
 )
-from overtone.benchmark.speed_page import duration, jobs_sentence, page, write_page
-from overtone.cli import main
-from overtone.errors import InvalidInputError, OvertoneError
+from overtone.evaluation.speed_page import duration, jobs_sentence, page, write_page
 
 
 def cost(audio_s, core_s, threads=1, channels=1):

@@ -36,7 +36,7 @@ def test_the_table_has_every_method_and_metric(archive):
     result = run("--archive", archive, "-m", "soxr", "-m", "copy-up")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["method", "metric", "spline", "method", "difference"]
+    assert lines[0].split() == ["system", "metric", "spline", "system", "difference"]
     assert [line.split()[0] for line in lines[2:10]] == ["soxr"] * 4 + ["copy-up"] * 4
     assert "val.h5, SHA-256" in result.stdout
 
@@ -76,7 +76,7 @@ def test_options_that_do_not_go_together_are_named(archive, arguments, message):
 def test_what_cannot_be_used_is_one_error(archive, tmp_path):
     with pytest.raises(InvalidInputError, match=r"nope\.h5: no such file"):
         run("--archive", tmp_path / "nope.h5", "-m", "soxr")
-    with pytest.raises(ModelError, match="no method 'nope'"):
+    with pytest.raises(ModelError, match="no system 'nope'"):
         run("--archive", archive, "-m", "soxr", "-m", "nope")
     cut = tmp_path / "cut.h5"
     cut.write_bytes(archive.read_bytes()[:5000])

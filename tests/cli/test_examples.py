@@ -68,7 +68,7 @@ def test_a_recording_that_does_not_fit_stops_no_other(tmp_path, make_noise, monk
 
 
 def test_a_model_that_is_not_there_is_said_once(listed, tmp_path):
-    with pytest.raises(ModelError, match="no method 'nope'"):
+    with pytest.raises(ModelError, match="no system 'nope'"):
         run(listed, "--in-dir", tmp_path, "-m", "nope", "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

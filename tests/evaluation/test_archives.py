@@ -13,8 +13,8 @@ from overtone.errors import InvalidInputError
 from overtone.evaluation import archives
 from overtone.evaluation.archive_tables import archive_table, summary_table
 from overtone.evaluation.archives import evaluate_archive
-from overtone.evaluation.intervals import bootstrap_interval
-from overtone.evaluation.methods import Method, find_method
+from overtone.evaluation.stats import mean_with_interval
+from overtone.evaluation.systems import System, find_bare_system
 from overtone.metrics import lineage_lsd, lineage_snr_db, lsd, snr_db
 
 SETTINGS = PatchSettings(
@@ -49,20 +49,24 @@ def make_archive(tmp_path):
     return make
 
 
+def turned_down(name, identity):
+    return System(name, identity, lambda base, *_: base * np.float32(0.9), takes_spline=True)
+
+
 @pytest.fixture
 def better(monkeypatch):
-    """Let the name ``better`` stand for a method that only turns the spline down."""
-    method = Method("better", "f" * 64, False, lambda base: base * np.float32(0.9))
+    """Let the name ``better`` stand for a system that only turns the spline down."""
+    system = turned_down("better", "f" * 64)
     monkeypatch.setattr(
         archives,
-        "find_method",
-        lambda name, *fit: method if name == "better" else find_method(name, *fit),
+        "find_bare_system",
+        lambda name: system if name == "better" else find_bare_system(name),
     )
-    return method
+    return system
 
 
-def by_metric(scores, method):
-    return {c.metric: c for c in scores.comparisons if c.method == method}
+def by_metric(scores, system):
+    return {c.metric: c for c in scores.comparisons if c.system == system}
 
 
 def test_means_and_gains_are_those_of_the_patches(make_archive, better):
@@ -78,15 +82,15 @@ def test_means_and_gains_are_those_of_the_patches(make_archive, better):
     assert found.keys() == functions.keys()
     for name, function in functions.items():
         base = np.array([function(high, low) for low, high in pairs])
-        own = np.array([function(high, better.run(low)) for low, high in pairs])
+        own = np.array([function(high, better.run(low, 2000, 8000)) for low, high in pairs])
         comparison = found[name]
         for estimate, values in (
             (comparison.baseline, base),
             (comparison.score, own),
             (comparison.gain, own - base),
         ):
-            assert estimate.mean == pytest.approx(values.mean())
-            assert (estimate.low, estimate.high) == bootstrap_interval(values, groups)
+            assert estimate.value == pytest.approx(values.mean())
+            assert estimate == mean_with_interval(values, groups)
         # A paired difference is known better than what it is the difference of.
         narrow = comparison.gain.high - comparison.gain.low
         assert narrow < comparison.baseline.high - comparison.baseline.low
@@ -96,14 +100,14 @@ def test_the_spline_gains_nothing_on_itself(make_archive):
     path, _ = make_archive()
     for comparison in evaluate_archive(path, ["spline"]).comparisons:
         assert comparison.score == comparison.baseline
-        assert comparison.gain.mean == comparison.gain.low == comparison.gain.high == 0
+        assert comparison.gain.value == comparison.gain.low == comparison.gain.high == 0
 
 
 def test_a_low_side_that_was_not_interpolated_gets_its_spline(make_archive):
     path, pairs = make_archive(SETTINGS.model_copy(update={"interpolate": False}))
     found = by_metric(evaluate_archive(path, ["soxr", "spline"]), "spline")
     expected = np.mean([lsd(high, interpolate(low, 4)) for low, high in pairs])
-    assert found["lsd"].baseline.mean == pytest.approx(expected)
+    assert found["lsd"].baseline.value == pytest.approx(expected)
 
 
 def test_low_samples_are_found_again_in_the_spline(make_archive):
@@ -111,8 +115,8 @@ def test_low_samples_are_found_again_in_the_spline(make_archive):
     plain = SETTINGS.model_copy(update={"interpolate": False})
     low = by_metric(evaluate_archive(make_archive(plain)[0], ["soxr"]), "soxr")
     for name, comparison in low.items():
-        assert interpolated[name].score.mean == pytest.approx(comparison.score.mean, abs=1e-3)
-    assert low["snr_db"].gain.mean > 0
+        assert interpolated[name].score.value == pytest.approx(comparison.score.value, abs=1e-3)
+    assert low["snr_db"].gain.value > 0
 
 
 def test_whole_files_are_items(make_archive, better):
@@ -120,7 +124,7 @@ def test_whole_files_are_items(make_archive, better):
     scores = evaluate_archive(path, ["better", "copy-up"])
     assert (scores.items, scores.recordings) == (3, 3)
     expected = np.mean([snr_db(high, low) for low, high in pairs])
-    assert by_metric(scores, "better")["snr_db"].baseline.mean == pytest.approx(expected)
+    assert by_metric(scores, "better")["snr_db"].baseline.value == pytest.approx(expected)
     assert "each whole file by itself" in archive_table(scores).render("markdown")
 
 
@@ -136,7 +140,7 @@ def test_a_file_listed_twice_is_one_recording(make_archive, better):
 def test_silent_patches_are_counted_and_left_out(make_archive, better):
     scores = evaluate_archive(make_archive(silent=(0, 2))[0], ["better"])
     assert scores.undefined == 2
-    assert all(math.isfinite(c.gain.mean) for c in scores.comparisons)
+    assert all(math.isfinite(c.gain.value) for c in scores.comparisons)
     assert "2 silent patches have no SNR" in archive_table(scores).render("markdown")
 
 
@@ -147,14 +151,14 @@ def test_patches_between_low_samples_are_refused_to_those_who_need_them(make_arc
         evaluate_archive(path, ["better", "soxr"])
 
 
-def test_two_methods_of_one_name_stay_apart(make_archive, monkeypatch):
+def test_two_systems_of_one_name_stay_apart(make_archive, monkeypatch):
     monkeypatch.setattr(
         archives,
-        "find_method",
-        lambda name, *fit: Method("best", name * 8, False, lambda base: base * np.float32(0.9)),
+        "find_bare_system",
+        lambda name: turned_down("best", name * 8),
     )
     scores = evaluate_archive(make_archive()[0], ["a", "b", "a"])
-    assert {c.method for c in scores.comparisons} == {"best aaaaaaaa", "best bbbbbbbb"}
+    assert {c.system for c in scores.comparisons} == {"best aaaaaaaa", "best bbbbbbbb"}
     assert len(scores.comparisons) == 8
 
 
@@ -172,7 +176,7 @@ class TestTables:
         people = archive_table(scores).rows
         assert len(rows) == len(people) == 8
         row = rows[0]
-        assert (row["archive"], row["method"], row["identity"]) == ("noise.h5", "better", "f" * 64)
+        assert (row["archive"], row["system"], row["identity"]) == ("noise.h5", "better", "f" * 64)
         assert row["gain_low"] <= row["gain"] <= row["gain_high"]
         expected = f"{row['gain']:+.2f} [{row['gain_low']:+.2f}, {row['gain_high']:+.2f}]"
         assert people[0]["gain"] == expected
@@ -201,4 +205,4 @@ class TestTables:
         assert len(rows) == 4
         snr = by_metric(scores, "soxr")["lineage_snr_db"]
         assert "| noise | 4 | 8000 |" in rows[1]
-        assert f"{snr.gain.mean:+.2f} [{snr.gain.low:+.2f}, {snr.gain.high:+.2f}]" in rows[1]
+        assert f"{snr.gain.value:+.2f} [{snr.gain.low:+.2f}, {snr.gain.high:+.2f}]" in rows[1]

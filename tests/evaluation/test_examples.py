@@ -8,7 +8,7 @@ from overtone.degrade.spline import decimate, interpolate
 from overtone.errors import AudioFileError, InvalidInputError
 from overtone.evaluation import examples
 from overtone.evaluation.examples import Recording, find_recordings, make_signals, write_example
-from overtone.evaluation.methods import Method, open_method
+from overtone.evaluation.systems import System, find_bare_system
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def names(folder):
 def test_signals_are_the_lineage_s(make_noise, rate, scale, channels):
     high = make_noise(rate, 0.1, channels=channels)
     kept = high.shape[1] // scale * scale
-    method = Method("doubled", "", False, lambda base: 2 * base)
-    signals = make_signals(high, method, scale)
+    system = System("doubled", "", lambda base, *_: 2 * base, takes_spline=True)
+    signals = make_signals(high, rate, system, scale)
     assert np.array_equal(signals["gt"], high[:, :kept])
     assert np.array_equal(signals["low_res"], decimate(high[:, :kept], scale))
     assert np.array_equal(signals["base"], interpolate(signals["low_res"], scale))
@@ -59,7 +59,7 @@ def test_signals_are_the_lineage_s(make_noise, rate, scale, channels):
 )
 def test_the_files_hold_the_signals(corpus, tmp_path, drawn, name, rate, low_rate):
     recording = Recording(corpus / f"{name}.wav", tmp_path / "out" / name)
-    line = write_example(recording, open_method("soxr"), scale=4, rate=rate)
+    line = write_example(recording, find_bare_system("soxr"), scale=4, rate=rate)
     assert names(tmp_path / "out") == sorted(
         [f"{name}{end}" for end in (".pdf", ".png")]
         + [f"{name}_{end}.wav" for end in ("gt", "low_res", "base", "super")]
@@ -79,22 +79,22 @@ def test_the_files_hold_the_signals(corpus, tmp_path, drawn, name, rate, low_rat
 
 
 def test_what_is_too_loud_for_a_wav_is_counted(corpus, tmp_path, drawn):
-    loud = Method("loud", "", False, lambda base: base + 2)
+    loud = System("loud", "", lambda base, *_: base + 2, takes_spline=True)
     recording = Recording(corpus / "a.wav", tmp_path / "a")
-    line = write_example(recording, lambda rate, scale: loud, scale=4)
+    line = write_example(recording, loud, scale=4)
     assert line.endswith(f"loud, {soundfile.info(recording.wav('super')).frames} samples clipped")
 
 
 def test_what_does_not_fit_is_told_and_leaves_nothing(corpus, tmp_path, drawn):
     recording = Recording(corpus / "a.wav", tmp_path / "out" / "a")
     with pytest.raises(InvalidInputError, match=r"a\.wav: at 8000 Hz it holds nothing above 4000"):
-        write_example(recording, open_method("soxr"), scale=4, rate=16000)
+        write_example(recording, find_bare_system("soxr"), scale=4, rate=16000)
     soundfile.write(corpus / "a.wav", np.zeros(20), 8000)
     with pytest.raises(InvalidInputError, match="20 samples are too few"):
-        write_example(recording, open_method("soxr"), scale=4)
+        write_example(recording, find_bare_system("soxr"), scale=4)
     (corpus / "a.wav").write_text("not audio")
     with pytest.raises(AudioFileError, match=r"a\.wav"):
-        write_example(recording, open_method("soxr"), scale=4)
+        write_example(recording, find_bare_system("soxr"), scale=4)
     assert not (tmp_path / "out").exists()
 
 

@@ -78,10 +78,10 @@ def speed(
     overtone benchmark speed
     overtone benchmark speed --lengths 1,10,1min,10min,1h,6h -j 2 --markdown docs/speed.md --force
     """
-    from overtone.benchmark.speed import as_json as to_json
-    from overtone.benchmark.speed import measure, parse_lengths
-    from overtone.benchmark.speed_page import jobs_sentence, lengths_table, summary, write_page
     from overtone.errors import InvalidInputError
+    from overtone.evaluation.speed import as_json as to_json
+    from overtone.evaluation.speed import measure, parse_lengths
+    from overtone.evaluation.speed_page import jobs_sentence, lengths_table, summary, write_page
     from overtone.files import refuse_existing
     from overtone.inference.model import list_models
 

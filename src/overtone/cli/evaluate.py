@@ -10,22 +10,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overtone.cli.evaluate_archive import evaluate_archive
 from overtone.cli.options import parse_hertz, parse_rate
-from overtone.cli.pairs import Pair, pair_files
-from overtone.errors import InvalidInputError, OvertoneError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from overtone.report import Table
-
-LENGTH_TOLERANCE_S = 0.1
+    from overtone.evaluation.pairs import Pair
 
 
 class Format(StrEnum):
@@ -35,15 +28,6 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     JSON = "json"
-
-
-class Scored(NamedTuple):
-    """The scores of a pair, the rate they were taken at, and the samples trimmed to align ends."""
-
-    name: str
-    scores: dict[str, float]
-    sample_rate: int
-    trimmed_samples: int
 
 
 def evaluate(
@@ -137,8 +121,12 @@ def evaluate(
     chosen = table_format or _format_of(output)
     problems: list[str] = []
     if archive is None:
+        from overtone.evaluation.pairs import score_pairs
+
         pairs = _named_pairs(reference, estimate, models, problems)
-        table = score_pairs(pairs, rate, cutoff, perceptual, problems)
+        table = score_pairs(
+            _with_progress(pairs), problems, rate=rate, cutoff_hz=cutoff, perceptual=perceptual
+        )
     else:
         _refuse_beside_archive(reference or estimate, cutoff, rate, perceptual)
         readable = chosen in (Format.TABLE, Format.MARKDOWN)
@@ -165,6 +153,8 @@ def _named_pairs(
         )
     if reference is None or estimate is None:
         raise typer.BadParameter("give REFERENCE and ESTIMATE, or --archive with --model")
+    from overtone.evaluation.pairs import pair_files
+
     pairs, unpaired = pair_files(reference, estimate)
     problems += unpaired
     return pairs
@@ -177,105 +167,6 @@ def _refuse_beside_archive(
     unfit = [name for name, value in given.items() if value]
     if unfit:
         raise typer.BadParameter(f"--archive does not go with {', '.join(unfit)}")
-
-
-def score_pairs(
-    pairs: Sequence[Pair],
-    rate: int | None,
-    cutoff_hz: float | None,
-    perceptual: bool,
-    problems: list[str],
-) -> Table | None:
-    """Return the table of all pairs that can be scored; ``problems`` gets a line for the others."""
-    from overtone.metrics import require_perceptual
-
-    if perceptual:
-        require_perceptual()
-    scored = []
-    for pair in _with_progress(pairs):
-        try:
-            scored.append(score(pair, rate, cutoff_hz, perceptual))
-        except OvertoneError as error:
-            problems.append(_named(pair, str(error)))
-    return tabulate(scored, cutoff_hz=cutoff_hz, rate=rate) if scored else None
-
-
-def score(pair: Pair, rate: int | None, cutoff_hz: float | None, perceptual: bool) -> Scored:
-    """Read a pair, bring both to one rate and one length, and score it."""
-    from overtone.audio.files import read_audio
-    from overtone.metrics import evaluate_pair
-
-    y, rate_y = read_audio(pair.reference)
-    x, rate_x = read_audio(pair.estimate)
-    if rate is not None:
-        y, x, rate_y, rate_x = _resampled(y, rate_y, rate), _resampled(x, rate_x, rate), rate, rate
-    if rate_y != rate_x:
-        raise InvalidInputError(
-            f"sampled at {rate_x} Hz, its reference at {rate_y} Hz: "
-            f"bring both to one rate with --rate {max(rate_y, rate_x)}"
-        )
-    if len(y) != len(x):
-        raise InvalidInputError(
-            f"{len(x)} channels, its reference {len(y)}: give both the same number"
-        )
-    length, longer = sorted((y.shape[1], x.shape[1]))
-    if longer - length > LENGTH_TOLERANCE_S * rate_y:
-        raise InvalidInputError(
-            f"lasts {x.shape[1] / rate_y:.3f} s, its reference {y.shape[1] / rate_y:.3f} s: "
-            f"align and trim them to within {LENGTH_TOLERANCE_S} s"
-        )
-    scores = evaluate_pair(
-        y[:, :length], x[:, :length], rate_y, cutoff_hz=cutoff_hz, perceptual=perceptual
-    )
-    return Scored(pair.name, scores, rate_y, longer - length)
-
-
-def tabulate(scored: Sequence[Scored], *, cutoff_hz: float | None, rate: int | None) -> Table:
-    """Return the table of scores: a row a file, their mean if there are several, the settings."""
-    from overtone import __version__
-    from overtone.metrics import describe, mean_scores, settings_lines
-    from overtone.report import Cell, Column, Table
-
-    means = mean_scores([file.scores for file in scored])
-    columns = [Column("file", "file")]
-    columns += [Column(name, describe(name).label, describe(name).decimals) for name in means]
-    rates = sorted({file.sample_rate for file in scored})
-    resampled = ", all resampled to it by soxr VHQ" if rate is not None else ""
-    first = f"overtone {__version__}; sample rate {', '.join(map(str, rates))} Hz{resampled}"
-    if cutoff_hz is not None:
-        first += f"; cutoff {cutoff_hz:g} Hz"
-    settings = [first + "; several channels: their mean", *settings_lines(means)]
-    if trimmed := [file for file in scored if file.trimmed_samples]:
-        most_s = max(file.trimmed_samples / file.sample_rate for file in trimmed)
-        plural = "pair" if len(trimmed) == 1 else "pairs"
-        settings.append(
-            f"lengths differed in {len(trimmed)} {plural}, by {1000 * most_s:.3g} ms at most: "
-            "ends trimmed to the shorter"
-        )
-    if any(value != value for file in scored for value in file.scores.values()):
-        settings.append(
-            "n/a: silent reference, estimate equal to it (no error to measure), no stereo side, no "
-            "voice, or too little sound to judge; left out of the mean"
-        )
-    rows: list[dict[str, Cell]] = [{"file": file.name, **file.scores} for file in scored]
-    summary: dict[str, Cell] | None = (
-        {"file": f"mean of {len(scored)}", **means} if len(scored) > 1 else None
-    )
-    return Table(columns, rows, summary, settings)
-
-
-def _resampled(samples: NDArray[np.float32], rate_in: int, rate_out: int) -> NDArray[np.float32]:
-    import soxr
-
-    if rate_in == rate_out:
-        return samples
-    resampled: NDArray[np.float32] = soxr.resample(samples.T, rate_in, rate_out, quality="VHQ").T
-    return resampled
-
-
-def _named(pair: Pair, message: str) -> str:
-    names_file = str(pair.reference) in message or str(pair.estimate) in message
-    return message if names_file else f"{pair.estimate}: {message}"
 
 
 def _format_of(output: Path | None) -> Format:

@@ -64,22 +64,22 @@ def examples(
     """
     try:
         from overtone.evaluation.examples import find_recordings, write_example
-        from overtone.evaluation.methods import open_method
+        from overtone.evaluation.systems import find_bare_system
     except ModuleNotFoundError as error:
         raise MissingExtraError("overtone examples", "train") from error
     from overtone.report import require_matplotlib
 
     require_matplotlib()
     recordings, problems = find_recordings(inputs, output, in_dir=in_dir, overwrite=force)
-    fit = open_method(model)
+    system = find_bare_system(model)
     if rate is not None:
-        fit(rate, scale)  # what does not fit is then said once
+        system.require(rate, scale)  # what does not fit is then said once
     for problem in problems:
         print(f"overtone: {problem}", file=sys.stderr)
     failed = bool(problems)
     for recording in recordings:
         try:
-            print(write_example(recording, fit, scale=scale, rate=rate, overwrite=force))
+            print(write_example(recording, system, scale=scale, rate=rate, overwrite=force))
         except OvertoneError as error:
             failed = True
             named = str(error)

@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from overtone import __version__
-from overtone.evaluation.archives import ArchiveScores, Comparison, Estimate
-from overtone.evaluation.intervals import LEVEL, RESAMPLES
-from overtone.evaluation.methods import SPLINE
+from overtone.evaluation.archives import ArchiveScores, Comparison
+from overtone.evaluation.stats import LEVEL, RESAMPLES, Mean
+from overtone.evaluation.systems import SPLINE
 from overtone.metrics import METRICS, settings_lines
 from overtone.report import Cell, Column, Table
 
 _PARTS = ("baseline", "score", "gain")
-_HEADS = {"baseline": SPLINE, "score": "method", "gain": "difference"}
+_HEADS = {"baseline": SPLINE, "score": "system", "gain": "difference"}
 INTERVAL_NOTE = (
     f"[low, high]: {LEVEL:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples of whole"
-    " recordings, seed 0; difference: mean over items of method minus spline"
+    " recordings, seed 0; difference: mean over items of system minus spline"
 )
 
 
 def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
-    """Every method and metric, a row each.
+    """Every system and metric, a row each.
 
     ``readable`` puts a mean and its interval into one cell, for people; without it every number
-    has a cell of its own, and every row names its archive and the method's identity.
+    has a cell of its own, and every row names its archive and the system's identity.
     """
     rows: list[Mapping[str, Cell]] = []
     for comparison in scores.comparisons:
         own: dict[str, Cell] = {
-            "method": comparison.method,
+            "system": comparison.system,
             "metric": METRICS[comparison.metric].label if readable else comparison.metric,
             "archive": scores.name,
             "identity": comparison.identity,
@@ -36,7 +36,7 @@ def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
         for part in _PARTS:
             own |= _cells(comparison, part, readable)
         rows.append(own)
-    columns = [Column("method", "method"), Column("metric", "metric")]
+    columns = [Column("system", "system"), Column("metric", "metric")]
     if readable:
         columns += [Column(part, head) for part, head in _HEADS.items()]
     else:
@@ -51,25 +51,18 @@ def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
 
 
 def _cells(comparison: Comparison, part: str, readable: bool) -> dict[str, Cell]:
-    estimate: Estimate = getattr(comparison, part)
+    estimate: Mean = getattr(comparison, part)
     if readable:
-        return {part: _text(estimate, comparison.metric, sign=part == "gain")}
-    return {part: estimate.mean, f"{part}_low": estimate.low, f"{part}_high": estimate.high}
+        return {part: _text(estimate, comparison.metric, "+" * (part == "gain"))}
+    return {part: estimate.value, f"{part}_low": estimate.low, f"{part}_high": estimate.high}
 
 
-def _text(estimate: Estimate, metric: str, *, sign: bool = False) -> str:
-    """A mean and its interval, as in ``+1.02 [0.91, 1.13]``."""
-    if estimate.mean != estimate.mean:
-        return "n/a"
-    plus, decimals = "+" if sign else "", METRICS[metric].decimals
-    mean = f"{estimate.mean:{plus}.{decimals}f}"
-    if estimate.low != estimate.low:
-        return f"{mean} [n/a]"
-    return f"{mean} [{estimate.low:{plus}.{decimals}f}, {estimate.high:{plus}.{decimals}f}]"
+def _text(mean: Mean, metric: str, sign: str = "") -> str:
+    return mean.text(METRICS[metric].decimals, sign)
 
 
 def settings_of(scores: ArchiveScores) -> list[str]:
-    """What made the numbers: the archive, the methods, the metrics, the intervals."""
+    """What made the numbers: the archive, the systems, the metrics, the intervals."""
     kept = scores.info.attributes()
     shown = [f"{name} {value}" for name, value in kept.items() if not name.startswith("schema")]
     what = "whole files" if scores.info.settings.whole_files else "patches"
@@ -79,11 +72,11 @@ def settings_of(scores: ArchiveScores) -> list[str]:
         f"archive: {'; '.join(shown)}",
         f"{SPLINE}: {_spline_of(scores)}; every figure is taken of {_each(scores)} by itself",
     ]
-    lines += [f"{name}: {_identity(identity)}" for name, identity in _methods([scores])]
+    lines += [f"{name}: {_identity(identity)}" for name, identity in _systems([scores])]
     lines += settings_lines(dict.fromkeys(c.metric for c in scores.comparisons))
     lines.append(INTERVAL_NOTE)
     if scores.recordings < 2:
-        lines.append("[n/a]: one recording tells nothing about others")
+        lines.append("no intervals: one recording tells nothing about others")
     if scores.undefined:
         lines.append(f"{scores.undefined} silent {what} have no SNR and are left out of its means")
     return lines
@@ -98,10 +91,10 @@ def _each(scores: ArchiveScores) -> str:
     return "each whole file" if scores.info.settings.whole_files else "each patch"
 
 
-def _methods(results: Sequence[ArchiveScores]) -> list[tuple[str, str]]:
-    """The names and identities of all methods, each once, in order."""
+def _systems(results: Sequence[ArchiveScores]) -> list[tuple[str, str]]:
+    """The names and identities of all systems, each once, in order."""
     comparisons = [comparison for scores in results for comparison in scores.comparisons]
-    return list(dict.fromkeys((one.method, one.identity) for one in comparisons))
+    return list(dict.fromkeys((one.system, one.identity) for one in comparisons))
 
 
 def _identity(identity: str) -> str:
@@ -109,7 +102,7 @@ def _identity(identity: str) -> str:
 
 
 def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
-    """The lineage's own metrics in one row for each pair of an archive and a method.
+    """The lineage's own metrics in one row for each pair of an archive and a system.
 
     ``results`` are names of data sets with what was found on their archives.
     """
@@ -118,7 +111,7 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
         Column("ratio", "r"),
         Column("rate", "to Hz"),
         Column("baseline", "spline SNR / LSD"),
-        Column("method", "method"),
+        Column("system", "system"),
         Column("score", "SNR / LSD"),
         Column("snr_gain", "SNR dB ↑, difference"),
         Column("lsd_gain", "LSD ↓, difference"),
@@ -126,26 +119,26 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
     rows = [
         _summary_row(dataset, scores, by_metric)
         for dataset, scores in results
-        for by_metric in _by_method(scores)
+        for by_metric in _by_system(scores)
     ]
     heads = dict.fromkeys(f"{scores.name} ({scores.sha256[:12]})" for _, scores in results)
-    methods = ", ".join(
+    systems = ", ".join(
         f"{name} ({identity if identity.startswith('overtone ') else identity[:12]})"
-        for name, identity in _methods([scores for _, scores in results])
+        for name, identity in _systems([scores for _, scores in results])
     )
     settings = [
         f"overtone {__version__}; archives, with the start of their SHA-256: {', '.join(heads)}",
-        f"methods: {methods}",
+        f"systems: {systems}",
         *settings_lines(["lineage_snr_db", "lineage_lsd"]),
         INTERVAL_NOTE,
     ]
     return Table(columns, rows, settings=settings)
 
 
-def _by_method(scores: ArchiveScores) -> list[dict[str, Comparison]]:
+def _by_system(scores: ArchiveScores) -> list[dict[str, Comparison]]:
     found: dict[str, dict[str, Comparison]] = {}
     for comparison in scores.comparisons:
-        found.setdefault(comparison.method, {})[comparison.metric] = comparison
+        found.setdefault(comparison.system, {})[comparison.metric] = comparison
     return list(found.values())
 
 
@@ -158,9 +151,9 @@ def _summary_row(
         "dataset": dataset,
         "ratio": settings.scale,
         "rate": settings.sample_rate,
-        "baseline": f"{snr.baseline.mean:.1f} / {lsd.baseline.mean:.1f}",
-        "method": snr.method,
-        "score": f"{snr.score.mean:.1f} / {lsd.score.mean:.1f}",
-        "snr_gain": _text(snr.gain, snr.metric, sign=True),
-        "lsd_gain": _text(lsd.gain, lsd.metric, sign=True),
+        "baseline": f"{snr.baseline.value:.1f} / {lsd.baseline.value:.1f}",
+        "system": snr.system,
+        "score": f"{snr.score.value:.1f} / {lsd.score.value:.1f}",
+        "snr_gain": _text(snr.gain, snr.metric, "+"),
+        "lsd_gain": _text(lsd.gain, lsd.metric, "+"),
     }

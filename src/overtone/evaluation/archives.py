@@ -1,15 +1,14 @@
-"""The lineage's table: methods and the spline scored on an archive of patches.
+"""Systems and the cubic spline scored on an archive of patches, as the papers of AudioUNet do.
 
 Every patch (or whole file) is one item. Means are over items; their bootstrap intervals draw
-recordings, because the patches of one recording overlap. The gain of a method is the mean of the
+recordings, because the patches of one recording overlap. The gain of a system is the mean of the
 paired differences to the spline, item by item.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from overtone.data.archive import ArchiveInfo, PatchArchive
 from overtone.degrade.spline import interpolate
 from overtone.errors import InvalidInputError
-from overtone.evaluation.intervals import bootstrap_interval
-from overtone.evaluation.methods import Method, find_method
+from overtone.evaluation.stats import Mean, mean_with_interval
+from overtone.evaluation.systems import System, distinct, find_bare_system
 from overtone.files import sha256_of
 from overtone.metrics import lineage_lsd, lineage_snr_db, lsd, snr_db
 
@@ -37,24 +36,15 @@ BATCH_PATCHES = 32
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean and its 95 % interval; NaN where there is none."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """One method by one metric: the spline's score, its own, and the paired difference."""
+    """One system by one metric: the spline's score, its own, and the paired difference."""
 
-    method: str
+    system: str
     identity: str
     metric: str
-    baseline: Estimate
-    score: Estimate
-    gain: Estimate
+    baseline: Mean
+    score: Mean
+    gain: Mean
 
 
 @dataclass(frozen=True)
@@ -74,25 +64,24 @@ class ArchiveScores:
 
 
 def evaluate_archive(
-    path: Path, methods: Sequence[str], *, progress: Progress | None = None
+    path: Path, systems: Sequence[str], *, progress: Progress | None = None
 ) -> ArchiveScores:
-    """Score ``methods`` and the cubic spline on the archive at ``path``.
+    """Score ``systems`` and the cubic spline on the archive at ``path``.
 
     The spline is the archive's own low side where that was interpolated when it was prepared,
     and is computed patch by patch where it was not. Names are those of
-    :func:`~overtone.evaluation.methods.find_method`; ``progress`` is told items done and in all.
+    :func:`~overtone.evaluation.systems.find_bare_system`; ``progress`` is told items done and all.
 
     Raises:
         InvalidInputError: no archive there, a model for another rate or scale, or patches that do
-            not start on a low sample and a method that needs these.
-        ModelError, ConfigError, MissingExtraError: as :func:`find_method`.
+            not start on a low sample and a system that needs these.
+        ModelError, ConfigError, MissingExtraError: as :func:`find_bare_system`.
     """
     with PatchArchive(path) as archive:
         settings = archive.info.settings
-        found = _distinct(
-            find_method(name, settings.sample_rate, settings.scale)
-            for name in dict.fromkeys(methods)
-        )
+        found = distinct(find_bare_system(name) for name in dict.fromkeys(systems))
+        for system in found:
+            system.require(settings.sample_rate, settings.scale)
         _check_starts(archive, found)
         baseline, scores = _score(archive, found, progress)
         # The lineage's lists name files several times over: a recording is known by its contents.
@@ -106,34 +95,22 @@ def evaluate_archive(
             undefined=int(np.isnan(baseline[:, 0]).sum()),
             comparisons=tuple(
                 Comparison(
-                    method.name,
-                    method.identity,
+                    system.name,
+                    system.identity,
                     metric,
-                    _estimate(baseline[:, column], groups),
-                    _estimate(own[:, column], groups),
-                    _estimate(own[:, column] - baseline[:, column], groups),
+                    mean_with_interval(baseline[:, column], groups),
+                    mean_with_interval(own[:, column], groups),
+                    mean_with_interval(own[:, column] - baseline[:, column], groups),
                 )
-                for method, own in zip(found, scores, strict=True)
+                for system, own in zip(found, scores, strict=True)
                 for column, metric in enumerate(METRIC_FUNCTIONS)
             ),
         )
 
 
-def _distinct(methods: Iterable[Method]) -> list[Method]:
-    """Each once, and under a name of its own: two of one name get their identity's head."""
-    found = list({(method.name, method.identity): method for method in methods}.values())
-    names = [method.name for method in found]
-    return [
-        replace(method, name=f"{method.name} {method.identity[:8]}")
-        if names.count(method.name) > 1
-        else method
-        for method in found
-    ]
-
-
-def _check_starts(archive: PatchArchive, methods: Sequence[Method]) -> None:
+def _check_starts(archive: PatchArchive, systems: Sequence[System]) -> None:
     settings = archive.info.settings
-    needing = [method.name for method in methods if method.takes_low]
+    needing = [system.name for system in systems if not system.takes_spline]
     if settings.interpolate and needing and (archive.patch_start % settings.scale).any():
         raise InvalidInputError(
             f"{archive.path}: stride {settings.stride} is no multiple of scale {settings.scale}, so"
@@ -143,17 +120,17 @@ def _check_starts(archive: PatchArchive, methods: Sequence[Method]) -> None:
 
 
 def _score(
-    archive: PatchArchive, methods: Sequence[Method], progress: Progress | None
+    archive: PatchArchive, systems: Sequence[System], progress: Progress | None
 ) -> tuple[Scores, list[Scores]]:
-    """The spline's scores and each method's, ``[items, metrics]``."""
+    """The spline's scores and each system's, ``[items, metrics]``."""
     shape = len(archive), len(METRIC_FUNCTIONS)
-    baseline, scores = np.empty(shape), [np.empty(shape) for _ in methods]
+    baseline, scores = np.empty(shape), [np.empty(shape) for _ in systems]
     done = 0
     for low, base, high in _batches(archive):
         part = slice(done, done + len(high))
         baseline[part] = _scores(high, base)
-        for method, own in zip(methods, scores, strict=True):
-            own[part] = _scores(high, _run(method, low, base))
+        for system, own in zip(systems, scores, strict=True):
+            own[part] = _scores(high, _run(system, low, base, archive.info.settings.sample_rate))
         done = part.stop
         if progress is not None:
             progress(done, len(archive))
@@ -173,11 +150,14 @@ def _batches(archive: PatchArchive) -> Iterator[tuple[FloatArray, FloatArray, Fl
             yield stored, interpolate(stored, settings.scale), high
 
 
-def _run(method: Method, low: FloatArray, base: FloatArray) -> FloatArray:
-    if not method.takes_low:
-        return method.upsample(low, base)
+def _run(system: System, low: FloatArray, base: FloatArray, rate: int) -> FloatArray:
+    low_rate = rate * low.shape[1] / base.shape[1]
+    if system.takes_spline:
+        return system.upsample(low, low_rate, rate, base)
+    # What hears its channels as one recording gets unrelated patches one by one.
     pairs = zip(low, base, strict=True)
-    return np.concatenate([method.upsample(one[None], spline[None]) for one, spline in pairs])
+    each = [system.upsample(one[None], low_rate, rate, spline[None]) for one, spline in pairs]
+    return np.concatenate(each)
 
 
 def _scores(high: FloatArray, estimate: FloatArray) -> Scores:
@@ -188,9 +168,3 @@ def _scores(high: FloatArray, estimate: FloatArray) -> Scores:
             for y, x in zip(high, estimate, strict=True)
         ]
     )
-
-
-def _estimate(values: Scores, groups: Sequence[str]) -> Estimate:
-    defined = values[~np.isnan(values)]
-    mean = float(defined.mean()) if defined.size else math.nan
-    return Estimate(mean, *bootstrap_interval(values, groups))

@@ -1,4 +1,4 @@
-"""Examples to hear and see: a recording, its low side, the spline, and what a method makes of it.
+"""Examples to hear and see: a recording, its low side, the spline, and what a system makes of it.
 
 The low side is the lineage's: cropped to a multiple of the scale, ``scipy.signal.decimate``, then
 the cubic B-spline back to the full rate (:mod:`overtone.degrade.spline`).
@@ -6,7 +6,7 @@ the cubic B-spline back to the full rate (:mod:`overtone.degrade.spline`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from overtone.data.splits import listed_names
 from overtone.degrade.spline import decimate, interpolate
 from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError
-from overtone.evaluation.methods import Method
+from overtone.evaluation.systems import System
 from overtone.files import refuse_existing
 from overtone.inference.plan import find_sources
 from overtone.report import plot_spectrograms
@@ -119,7 +119,7 @@ def _check_outputs(recordings: Sequence[Recording], overwrite: bool) -> None:
 
 def write_example(
     recording: Recording,
-    fit: Callable[[int, int], Method],
+    system: System,
     *,
     scale: int,
     rate: int | None = None,
@@ -127,11 +127,11 @@ def write_example(
 ) -> str:
     """Write all files of one recording; returns a line that says what they are.
 
-    ``fit`` is what :func:`~overtone.evaluation.methods.open_method` returned; ``rate`` is the full
-    rate in Hz, None the recording's own. WAVs have 24 bits; the line counts clipped samples.
+    ``rate`` is the full rate in Hz, None the recording's own. WAVs have 24 bits; the line counts
+    clipped samples.
 
     Raises:
-        OvertoneError: the recording cannot be read, is too short or has a lower rate, the method
+        OvertoneError: the recording cannot be read, is too short or has a lower rate, the system
             is made for another, or a file cannot be written.
     """
     samples, own_rate = read_audio(recording.source)
@@ -141,8 +141,9 @@ def write_example(
             f"{recording.source}: at {own_rate} Hz it holds nothing above {own_rate / 2:g} Hz to"
             f" compare with; give --rate {own_rate} or leave it out"
         )
-    method = fit(full_rate, scale)
-    signals = make_signals(resample(samples, own_rate, full_rate), method, scale)
+    system.require(full_rate, scale)
+    high = resample(samples, own_rate, full_rate)
+    signals = make_signals(high, full_rate, system, scale)
     # A WAV header has room for a whole rate only.
     low_rate = round(full_rate / scale)
     rates = {"gt": full_rate, "low_res": low_rate, "base": full_rate, "super": full_rate}
@@ -151,14 +152,14 @@ def write_example(
         _write_wav(recording.wav(name), signal, rates[name], overwrite)
         for name, signal in signals.items()
     )
-    titles = ("recording", f"low side ({full_rate / scale / 1000:g} kHz)", "spline", method.name)
+    titles = ("recording", f"low side ({full_rate / scale / 1000:g} kHz)", "spline", system.name)
     plot_spectrograms(
         [(title, signals[name], rates[name]) for title, name in zip(titles, SIGNALS, strict=True)],
         recording.pictures,
         cutoff_hz=full_rate / scale / 2,
         overwrite=overwrite,
     )
-    remarks = [method.name, *([f"{clipped} samples clipped"] if clipped else [])]
+    remarks = [system.name, *([f"{clipped} samples clipped"] if clipped else [])]
     rounded = f" (_low_res says {low_rate} Hz: WAV rates are whole)" if full_rate % scale else ""
     seconds = signals["gt"].shape[1] / full_rate
     return (
@@ -167,7 +168,7 @@ def write_example(
     )
 
 
-def make_signals(high: FloatArray, method: Method, scale: int) -> dict[str, FloatArray]:
+def make_signals(high: FloatArray, rate: int, system: System, scale: int) -> dict[str, FloatArray]:
     """The four :data:`SIGNALS` of ``high [channels, samples]``, cropped to a multiple of ``scale``.
 
     Raises:
@@ -176,7 +177,8 @@ def make_signals(high: FloatArray, method: Method, scale: int) -> dict[str, Floa
     high = high[:, : high.shape[1] - high.shape[1] % max(scale, 1)]
     low = decimate(high, scale)
     base = interpolate(low, scale)
-    return {"gt": high, "low_res": low, "base": base, "super": method.upsample(low, base)}
+    super_ = system.upsample(low, rate / scale, rate, base)
+    return {"gt": high, "low_res": low, "base": base, "super": super_}
 
 
 def _write_wav(path: Path, samples: FloatArray, rate: int, overwrite: bool) -> int:

@@ -8,16 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
-from typing import NamedTuple
 
 from overtone import __version__
 from overtone.errors import InvalidInputError
 from overtone.evaluation.alignment import MAX_SHIFT_S, MIN_GAIN_DB
-from overtone.evaluation.intervals import LEVEL, RESAMPLES, bootstrap_interval
 from overtone.evaluation.quality import Comparison, Kind, Score
+from overtone.evaluation.stats import LEVEL, RESAMPLES, Mean, mean_with_interval
 from overtone.metrics import describe, settings_lines
 from overtone.metrics.scores import OF_REFERENCE
-from overtone.metrics.signals import mean
 from overtone.report.provenance import LIBRARIES
 from overtone.report.tables import Cell, Column, Table
 
@@ -29,14 +27,6 @@ TEXTURE = ("grain_db", "harmonics", "pulses_db")
 TEXTURE_PERCEPTUAL = ("dnsmos_mos",)
 VISQOL = "visqol_mos"
 CORE_S = "core_s_per_s"
-
-
-class Mean(NamedTuple):
-    """A mean and its 95 % interval; ``nan`` where it is not defined."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,7 @@ def _row(
 
 def _mean(values: Sequence[tuple[str, float]], seed: int) -> Mean:
     recordings, numbers = zip(*values, strict=True)
-    return Mean(mean(numbers), *bootstrap_interval(numbers, recordings, seed))
+    return mean_with_interval(numbers, recordings, seed=seed)
 
 
 def sections(
@@ -166,7 +156,7 @@ def texture_table(rows: Sequence[Row]) -> Table:
         cell |= {name: _text(name, row.means[name]) for name in (*ENVELOPE, *own)}
         for name in own:
             wanted = row.means[OF_REFERENCE + name].value
-            cell[OF_REFERENCE + name] = _text(name, Mean(wanted, math.nan, math.nan))
+            cell[OF_REFERENCE + name] = _text(name, Mean(wanted))
         cells.append(cell)
     return Table(columns, cells)
 
@@ -186,14 +176,8 @@ def difference_table(rows: Sequence[Row], versus: str) -> Table | None:
     return Table(columns, cells)
 
 
-def _text(name: str, one: Mean, sign: str = "") -> str:
-    if math.isnan(one.value):
-        return "n/a"
-    form = f"{{:{sign}.{describe(name).decimals}f}}"
-    value = form.format(one.value)
-    if math.isnan(one.low):
-        return value
-    return f"{value} [{form.format(one.low)}, {form.format(one.high)}]"
+def _text(name: str, mean: Mean, sign: str = "") -> str:
+    return mean.text(describe(name).decimals, sign)
 
 
 def case_table(comparison: Comparison) -> Table:

@@ -4,14 +4,13 @@ The numbers in papers come from two incompatible definitions, :func:`lsd` and :f
 Spectra are taken a block of frames at a time, so memory does not grow with the length.
 """
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from overtone.dsp.stft import hann, stft
 from overtone.errors import InvalidInputError
 from overtone.metrics.signals import Channel, Floats, as_float64, channel_mean, checked_channels
 
@@ -91,11 +90,6 @@ def lineage_lsd(reference: ArrayLike, estimate: ArrayLike) -> float:
     return channel_mean(distance, reference, estimate)
 
 
-@functools.cache
-def _window(size: int) -> Floats:
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
-
-
 def spectrum_blocks(channel: Channel) -> Iterator[NDArray[np.complex128]]:
     """Yield the STFT ``[frames, bins]`` of one channel, as :func:`lsd` has it, block by block."""
     frames = count_frames(channel)
@@ -118,8 +112,7 @@ def frame_spectra(
     index = np.abs(np.arange(start, start + (count - 1) * hop + size))
     last = channel.size - 1
     index = np.where(index > last, 2 * last - index, index)
-    windows = sliding_window_view(as_float64(channel[index]), size)[::hop]
-    return np.fft.rfft(windows * _window(size))
+    return np.asarray(stft(as_float64(channel[index]), hann(size), hop), np.complex128)
 
 
 def power(spectrum: NDArray[np.complex128]) -> Floats:

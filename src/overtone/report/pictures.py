@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from overtone.dsp.stft import hann, stft
 from overtone.errors import InvalidInputError, MissingExtraError
 from overtone.files import atomic_write, refuse_existing
 
@@ -148,11 +148,11 @@ def _levels_db(title: str, samples: NDArray[np.floating], rate: int) -> NDArray[
         raise InvalidInputError(f"{title}: no samples to draw (shape {samples.shape})")
     size = max(round(_WINDOW_S * rate / 2) * 2, 16)
     hop = max(size // 8, math.ceil(channels.shape[1] / _MAX_COLUMNS))
-    window = np.hanning(size + 1)[:-1]
+    window = hann(size)
     padded = np.pad(channels, ((0, 0), (size // 2, size // 2)), mode="reflect")
     power = np.zeros(())
     for channel in padded:
-        spectrum = np.fft.rfft(sliding_window_view(channel, size)[::hop] * window)
+        spectrum = stft(channel, window, hop)
         power = power + np.abs(spectrum.T) ** 2 / len(channels)
     return np.asarray(10 * np.log10(np.maximum(power * (2 / window.sum()) ** 2, 1e-20)))
 

@@ -1,10 +1,14 @@
-"""Bootstrap intervals: as wide as they should be, over whole recordings, the same every time."""
+"""Means and their intervals: as wide as they should be, over whole recordings, repeatable."""
 
 import numpy as np
 import pytest
 
 from overtone.errors import InvalidInputError
-from overtone.evaluation.intervals import bootstrap_interval
+from overtone.evaluation.stats import Mean, mean_with_interval
+
+
+def bootstrap_interval(*arguments, **options):
+    return mean_with_interval(*arguments, **options)[1:]
 
 
 def test_it_agrees_with_the_normal_interval_of_many_values(rng):
@@ -50,6 +54,18 @@ def test_the_order_of_members_within_a_group_does_not_count(rng):
     order = np.concatenate([group + rng.permutation(10) for group in range(0, 60, 10)])
     shuffled = bootstrap_interval(values[order], groups[order].tolist())
     assert shuffled == pytest.approx(bootstrap_interval(values, groups.tolist()))
+
+
+def test_the_mean_is_that_of_what_is_defined():
+    assert mean_with_interval([1.0, np.nan, 2.0, 6.0]).value == 3
+    assert np.isnan(mean_with_interval([np.nan]).value)
+
+
+def test_it_is_printed_with_its_interval():
+    assert Mean(1.023, 0.91, 1.127).text(2) == "1.02 [0.91, 1.13]"
+    assert Mean(1.023, -0.91, 1.127).text(1, "+") == "+1.0 [-0.9, +1.1]"
+    assert Mean(1.023).text(2) == "1.02"
+    assert Mean(np.nan).text(2) == "n/a"
 
 
 def test_undefined_values_are_left_out(rng):

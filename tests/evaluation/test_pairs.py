@@ -2,8 +2,8 @@
 
 import pytest
 
-from overtone.cli.pairs import pair_files
 from overtone.errors import InvalidInputError
+from overtone.evaluation.pairs import pair_files
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from overtone.benchmark.speed import CommandCost, ModelSpeed, budget_rows
 from overtone.errors import MissingExtraError
+from overtone.evaluation.speed import CommandCost, ModelSpeed, budget_rows
 from overtone.files import atomic_write, refuse_existing, write_text
 from overtone.report import Column, Table
 from overtone.report.provenance import machine, provenance

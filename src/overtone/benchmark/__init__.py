@@ -1,1 +1,0 @@
-"""Measurements of overtone itself, and the pages in docs/ that are made from them."""
