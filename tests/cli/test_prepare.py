@@ -34,6 +34,7 @@ LINEAGE = (
     "--file-list speaker1-train-files.txt --in-dir ./VCTK-Corpus/wav48/p225/ --out {out} --scale 4"
     " --sr 16000 --dimension 8192 --stride 4096 --interpolate --low-pass"
 )
+NEW = LINEAGE.replace("--sr", "--rate").replace("--out", "--output")
 
 
 def test_the_published_command(corpus):
@@ -42,6 +43,16 @@ def test_the_published_command(corpus):
         assert len(archive) == 16  # two in each of ten recordings of 1 s, cut to whole batches
         settings = archive.info.settings
         assert (settings.scale, settings.stride, settings.low_pass) == (4, 4096, True)
+
+
+def test_the_same_command_in_the_names_of_today(corpus):
+    for name, command in (("old", LINEAGE), ("new", NEW)):
+        run("files", *command.format(out=f"{name}.h5").split(), "--batch-size=1", "--workers=2")
+    old, new = ((corpus.parents[2] / f"{name}.h5").read_bytes() for name in ("old", "new"))
+    assert old == new
+    said = run("files", "--help").stdout
+    assert "--rate" in said
+    assert not any(old in said for old in ("--sr", "--out ", "--workers"))
 
 
 def test_its_batches_of_128_are_the_default(corpus, capsys, monkeypatch):
@@ -108,7 +119,7 @@ def test_the_rules_are_printed():
             "multiple of scale",
         ),
         (["vctk", ".", "--split", "dev", "--list"], "no split 'dev'; there are train"),
-        (["vctk", ".", "--speaker", "p225"], "give the archive to write with --out"),
+        (["vctk", ".", "--speaker", "p225"], "give the archive to write with --output"),
         (["folder", ".", "--split-by", "size", "--list"], "--split-by is seed or name"),
         (["piano", "--list"], "either a folder or one array"),
         (["inspect", "speaker1-train-files.txt"], "cut short or not HDF5"),

@@ -57,7 +57,7 @@ def test_patches_are_those_of_the_recordings(corpus, tmp_path):
 def test_any_number_of_workers_gives_the_same_bytes(corpus, tmp_path):
     settings = SETTINGS.model_copy(update={"sam": 0.7})
     for workers in (1, 2):
-        prepare(listing(corpus), settings, tmp_path / f"{workers}.h5", workers=workers, log=str)
+        prepare(listing(corpus), settings, tmp_path / f"{workers}.h5", jobs=workers, log=str)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
 
 
@@ -131,10 +131,10 @@ def test_all_unusable_recordings_are_named_and_nothing_is_written(corpus, tmp_pa
     (corpus / "bad.wav").write_bytes(b"RIFF but not for long")
     soundfile.write(corpus / "slow.wav", np.zeros(9000), 8000)
     with pytest.raises(InvalidInputError, match="2 of 7 recordings cannot be used") as error:
-        prepare(listing(corpus), SETTINGS, tmp_path / "x.h5", workers=workers, log=str)
+        prepare(listing(corpus), SETTINGS, tmp_path / "x.h5", jobs=workers, log=str)
     assert "bad.wav" in str(error.value)
     assert "slow.wav: at 8000 Hz" in str(error.value)
-    assert "give --sr 8000" in str(error.value)
+    assert "take a rate of 8000 Hz" in str(error.value)
     assert leftovers(tmp_path) == []
 
 
@@ -159,7 +159,7 @@ def test_less_than_a_batch_is_refused(corpus, tmp_path):
 
 def test_nothing_is_overwritten_unless_asked(corpus, tmp_path):
     (tmp_path / "x.h5").write_text("mine")
-    with pytest.raises(InvalidInputError, match="already exists; use --force"):
+    with pytest.raises(InvalidInputError, match="already exists; use overwrite=True"):
         prepare(listing(corpus), SETTINGS, tmp_path / "x.h5", log=str)
     assert (tmp_path / "x.h5").read_text() == "mine"
     prepare(listing(corpus), SETTINGS, tmp_path / "x.h5", overwrite=True, log=str)
@@ -182,7 +182,7 @@ def test_samplernn_s_arrays_are_read_row_by_row(tmp_path, rng):
 @pytest.mark.parametrize(
     ("array", "rate", "message"),
     [
-        (np.zeros((2, 4000), np.float16), 22050, "at 16000 Hz, not 22050; give --sr 16000"),
+        (np.zeros((2, 4000), np.float16), 22050, "at 16000 Hz, not 22050; take a rate of 16000 Hz"),
         (np.zeros(4000, np.float16), 16000, r"float16 \(4000,\), not floats"),
         (np.zeros((2, 4000), np.int16), 16000, "int16"),
         (np.array([[1.0], [2.0, 3.0]], dtype=object), 16000, "not a whole array of numbers"),

@@ -169,7 +169,7 @@ def test_a_run_is_not_begun_over_an_existing_one(run, tiny):
     config = tiny(optimiser={"steps": 1})
     last, _ = run(config)
     before = weights_of(last)
-    with pytest.raises(ConfigError, match=r"run: holds a run already; .*--resume.*--out"):
+    with pytest.raises(ConfigError, match=r"run: holds a run already; .*--resume.*--output"):
         run(config)
     # Nor where the process was killed while it put a new checkpoint into place.
     last.rename(last.with_name("last.old"))

@@ -25,6 +25,7 @@ from overtone.cli import (
     stream,
     train,
 )
+from overtone.cli.old_names import WithOldNames
 from overtone.cli.options import in_options
 from overtone.errors import OvertoneError
 
@@ -44,10 +45,10 @@ for command in (
     evaluate.evaluate,
     examples.examples,
     plot.plot,
-    train.train,
     export.export,
 ):
     app.command()(command)
+app.command(cls=WithOldNames)(train.train)
 app.add_typer(benchmark.app)
 app.add_typer(prepare.app, name="prepare")
 

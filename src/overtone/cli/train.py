@@ -18,10 +18,10 @@ def train(
             "--data-root", metavar="FOLDER", help="Where the recipe's corpora or archives lie."
         ),
     ] = Path("data"),
-    out: Annotated[
+    output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", metavar="FOLDER", help="Checkpoints and logs. Default: runs/NAME."
+            "-o", "--output", metavar="FOLDER", help="Checkpoints and logs. Default: runs/NAME."
         ),
     ] = None,
     cache: Annotated[
@@ -92,7 +92,7 @@ def train(
     run(
         config,
         data_root,
-        out or Path("runs") / config.name,
+        output or Path("runs") / config.name,
         cache=cache or Path("cache") / config.name,
         resume=resume,
         warm_start=warm_start,

@@ -30,6 +30,7 @@ from overtone.data.patches import PatchSettings, cut, make_pair, patch_starts
 from overtone.data.splits import Listing
 from overtone.dsp.resample import StreamResampler
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
+from overtone.files import refuse_existing, sha256_of
 
 Log = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -66,7 +67,7 @@ def prepare(
     settings: PatchSettings,
     out: Path,
     *,
-    workers: int = 1,
+    jobs: int = 1,
     overwrite: bool = False,
     log: Log = print,
     progress: Progress | None = None,
@@ -79,15 +80,14 @@ def prepare(
         InvalidInputError: ``out`` exists, recordings cannot be used (all are named), or no batch
             of patches can be made.
     """
-    if out.exists() and not overwrite:
-        raise InvalidInputError(f"{out}: already exists; use --force to replace it")
+    refuse_existing(out, overwrite)
     if not out.resolve().parent.is_dir():
         raise InvalidInputError(f"{out}: the folder {out.parent} does not exist; create it")
     for line in listing.left_out:
         log(f"left out: {line}")
     parts = _parts(listing, settings)
     folder = out.with_name(f".{out.name}.parts")
-    done = _make_parts(parts, settings, folder, workers, progress)
+    done = _make_parts(parts, settings, folder, jobs, progress)
     try:
         chosen = _choose(parts, done, settings, log)
     except InvalidInputError:
@@ -143,8 +143,8 @@ def _check_rate(path: Path, settings: PatchSettings) -> None:
     rate = probe(path).sample_rate
     if rate < settings.sample_rate:
         raise InvalidInputError(
-            f"{path}: at {rate} Hz it holds nothing above {rate / 2:g} Hz to learn from; give"
-            f" --sr {rate} or leave it out"
+            f"{path}: at {rate} Hz it holds nothing above {rate / 2:g} Hz to learn from;"
+            f" take a rate of {rate} Hz, or leave it out"
         )
 
 
@@ -152,8 +152,8 @@ def _array(path: Path, settings: PatchSettings) -> NDArray[np.floating]:
     """SampleRNN's array ``[pieces, samples]``, mapped and not read."""
     if settings.sample_rate != ARRAY_RATE:
         raise InvalidInputError(
-            f"{path}: SampleRNN's arrays are at {ARRAY_RATE} Hz, not {settings.sample_rate}; give"
-            f" --sr {ARRAY_RATE}"
+            f"{path}: SampleRNN's arrays are at {ARRAY_RATE} Hz, not {settings.sample_rate}; take"
+            f" a rate of {ARRAY_RATE} Hz"
         )
     try:
         array: NDArray[np.floating] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -170,7 +170,7 @@ def _make_parts(
     parts: list[Part],
     settings: PatchSettings,
     folder: Path,
-    workers: int,
+    jobs: int,
     progress: Progress | None,
 ) -> dict[Part, Done]:
     """Make what is not there yet; returns all of it. What was made is kept if anything fails."""
@@ -178,8 +178,8 @@ def _make_parts(
     folder.mkdir(exist_ok=True)
     done: dict[Part, Done] = {}
     problems: dict[str, str] = {}
-    jobs = [(part, settings, folder / _key(part, settings)) for part in distinct]
-    for part, result in _run(jobs, workers):
+    work = [(part, settings, folder / _key(part, settings)) for part in distinct]
+    for part, result in _run(work, jobs):
         if isinstance(result, Done):
             done[part] = result
         else:
@@ -189,7 +189,7 @@ def _make_parts(
     if problems and not done:
         shutil.rmtree(folder, ignore_errors=True)
     _raise_all(problems, len(distinct))
-    wanted = {path.name for _, _, path in jobs}
+    wanted = {path.name for _, _, path in work}
     for path in folder.iterdir():
         if path.stem not in wanted:
             path.unlink()  # from other settings or changed files
@@ -199,19 +199,19 @@ def _make_parts(
 Job = tuple[Part, PatchSettings, Path]
 
 
-def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Part, Done | str]]:
-    if workers < 2 or len(jobs) < 2:
-        for job in jobs:
+def _run(work: list[Job], jobs: int) -> Iterator[tuple[Part, Done | str]]:
+    if jobs < 2 or len(work) < 2:
+        for job in work:
             yield _make_part(job)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(min(jobs, len(work)), context, initializer=_start_worker)
     try:
-        for future in as_completed([pool.submit(_make_part, job) for job in jobs]):
+        for future in as_completed([pool.submit(_make_part, job) for job in work]):
             yield future.result()
     except BrokenProcessPool as error:
         raise InvalidInputError(
-            "a worker process ended, perhaps for want of memory; run again with fewer --workers,"
+            "a worker process ended, perhaps for want of memory; run again with fewer jobs,"
             " and what is done will be used"
         ) from error
     finally:
@@ -279,8 +279,7 @@ def _load(part: Part, settings: PatchSettings) -> tuple[Samples, str]:
         if not np.isfinite(samples).all():
             raise AudioFileError(f"{part.path}: row {part.row} holds NaN or Inf")
         return samples, hashlib.sha256(row.tobytes()).hexdigest()
-    with part.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(part.path)
     with AudioReader(part.path) as reader:
         stream = StreamResampler(reader.info.sample_rate, settings.sample_rate, 1)
         blocks = [stream.push(block.mean(axis=0, keepdims=True)) for block in reader.blocks()]

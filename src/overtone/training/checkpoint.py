@@ -106,7 +106,7 @@ def load_resume(
     """
     try:
         stored = _read_recipe(folder)
-        _require_same_model(folder, stored, recipe, "or start a new run with another --out")
+        _require_same_model(folder, stored, recipe, "or start a new run with another --output")
         ema = _load(folder / "model.safetensors")
         resume = _load(folder / "resume.safetensors")
         progress = _read_progress(folder)

@@ -91,7 +91,7 @@ def train(
         raise ConfigError("--warm-start begins a new run; leave it out to --resume one")
     recover(last)
     if last.exists() and not resume:
-        raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --out")
+        raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --output")
     # Before recordings are decoded, which may take minutes.
     place = choose_device(device)
     start = load_start(warm_start, recipe) if warm_start else None
@@ -124,11 +124,12 @@ def _claimed(folder: Path) -> Iterator[TextIO]:
             lines = held.enter_context((folder / "log.jsonl").open("a"))
         except Timeout as error:
             raise ConfigError(
-                f"{folder}: another process is training there; wait for it, or give another --out"
+                f"{folder}: another process is training there; wait for it, or give another"
+                " --output"
             ) from error
         except OSError as error:
             raise ConfigError(
-                f"{folder}: cannot write the run there ({error.strerror}); give another --out"
+                f"{folder}: cannot write the run there ({error.strerror}); give another --output"
             ) from error
         yield lines
 
