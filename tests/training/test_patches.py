@@ -230,7 +230,7 @@ def test_the_level_and_length_of_the_patches_travel_with_the_checkpoint(run, arc
         ({"archives": {"train": "missing.h5"}}, r"missing\.h5: no such file"),
         ({"archives": {"validation": "list.txt"}}, r"list\.txt: cut short or not HDF5"),
         ({"archives": {"train": "other_scale.h5"}}, r"other_scale\.h5: has scale 2, the recipe's"),
-        ({"archives": {"train": "low_rate_side.h5"}}, r"side\.h5: has a low side that was not"),
+        ({"archives": {"train": "low_rate_side.h5"}}, r"side\.h5: has inputs that were not"),
         ({"archives": {"validation": "whole.h5"}}, r"whole\.h5: has whole files; training needs"),
         ({"model": {"sample_rate": 22050}}, r"has sample_rate 16000, the recipe's model 22050"),
     ],

@@ -10,7 +10,7 @@ from overtone.training.families import load_recipe
 from overtone.training.spectral import SpectralRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = sorted(p for d in ("configs", "configs/lineage") for p in (ROOT / d).glob("*.toml"))
+SHIPPED = sorted(p for d in ("configs", "configs/audiounet") for p in (ROOT / d).glob("*.toml"))
 
 
 @pytest.fixture

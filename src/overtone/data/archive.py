@@ -1,9 +1,9 @@
-"""Archives of patches: one HDF5 file with the lineage's ``data`` (low) and ``label`` (high).
+"""Archives of patches: one HDF5 file with AudioUNet's ``data`` (input) and ``label`` (target).
 
 Both are float32. Patches are ``[patches, samples, 1]``; whole files (``dimension`` -1) lie one
 behind the other in ``[samples, 1]``. ``patch_file`` and ``patch_start`` say which recording a
 patch comes from and where it starts there, in samples of the full rate; ``patch_length`` how long
-the high side is. ``file_name`` and ``file_sha256`` name the recordings. Everything else is in the
+the target is. ``file_name`` and ``file_sha256`` name the recordings. Everything else is in the
 attributes (:class:`ArchiveInfo`).
 
 An archive gets its name only when it is complete. The same recordings and settings give the same
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +26,7 @@ from overtone import __version__
 from overtone.data.patches import PatchSettings
 from overtone.dsp.decimation import FILTER_ORDER, FILTER_RIPPLE_DB
 from overtone.errors import InvalidInputError, MissingExtraError
+from overtone.files import atomic_write
 
 SCHEMA, SCHEMA_VERSION = "overtone-patches", 1
 LOW_PASS = (
@@ -122,21 +122,11 @@ def write_archive(
         InvalidInputError: the disk is full or the folder cannot be written.
     """
     h5py = _h5py()
-    # Always the same name: what a killed process leaves, the next one overwrites.
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with atomic_write(path, overwrite=True) as part:
         with h5py.File(part, "w") as file:
             _fill(file, info, sources, np.array(lengths, np.int64), pieces)
         with part.open("rb") as written:
             os.fsync(written.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise InvalidInputError(
-            f"{path}: cannot be written ({error.strerror or error}); check the disk"
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def _fill(

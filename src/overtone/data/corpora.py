@@ -37,7 +37,7 @@ class Corpus(Settings):
     """One folder of recordings with what they can teach.
 
     ``bandwidth_hz``: recordings hold nothing real above it; losses stop there.
-    ``weight``: relative share of the training crops.
+    ``weight``: how often its crops are drawn, relative to others'.
     ``exclude``: files are left out whose path inside the corpus, written ``/folder/name``,
     contains any of these.
     ``channels``: ``mix`` takes the mean of a recording's channels; ``each`` takes every channel

@@ -21,7 +21,7 @@ from overtone.errors import ConfigError
 class Batch:
     """``clean`` and ``low``: ``[batch, samples]`` float32; the rest ``[batch]`` in Hz.
 
-    ``cutoff_hz`` is the -6 dB point of the low-pass as the network is told it; nothing is to be
+    ``cutoff_hz`` is the -6 dB point of the low-pass as the network is given it; nothing is to be
     learnt from ``clean`` above ``bandwidth_hz``.
     """
 

@@ -1,4 +1,4 @@
-"""From a recording to pairs of patches, the lineage's way: pure functions of arrays.
+"""From a recording to pairs of patches, by Kuleshov's protocol: pure functions of arrays.
 
 The steps are those of the preparation scripts of Kuleshov et al. (2017): crop to a multiple of
 the scale, decimate, interpolate back if asked, cut both sides at the same places.
@@ -18,18 +18,18 @@ from overtone.settings import Settings
 
 Samples = NDArray[np.float32]
 
-# Whole files are cropped to a multiple of this, so that the lineage's networks need no padding.
+# Whole files are cropped to a multiple of this, so that the U-Nets need no padding.
 WHOLE_FILE_MULTIPLE = 256
 WHOLE_FILES = -1
 
 
 class PatchSettings(Settings):
-    """How recordings become patches; names and defaults are the lineage's options.
+    """How recordings become patches; names and defaults are the options of AudioUNet's script.
 
     ``dimension``: samples of a patch at the full rate, or -1 for whole files.
-    ``interpolate``: bring the low side back to the full rate by a cubic spline; without it, a low
+    ``interpolate``: bring the input back to the full rate by a cubic spline; without it, a low
     patch has ``dimension / scale`` samples.
-    ``low_pass``: filter before taking every ``scale``-th sample; without it the top folds down.
+    ``low_pass``: filter before taking every ``scale``-th sample; without it the high band aliases.
     ``sam``: the fraction of patches kept, drawn at random by ``seed``.
     ``batch_size``: the number of patches is cut to a multiple of it.
     """
@@ -69,7 +69,7 @@ class PatchSettings(Settings):
 
     @property
     def low_step(self) -> int:
-        """Samples of the full rate for each sample of the low side."""
+        """Samples of the full rate for each sample of the input."""
         return 1 if self.interpolate else self.scale
 
     @property
@@ -80,10 +80,10 @@ class PatchSettings(Settings):
 
 
 def make_pair(high: Samples, settings: PatchSettings) -> tuple[Samples, Samples]:
-    """The low and the high side of one recording ``[samples]``.
+    """The low-resolution input and the high-resolution target of one recording ``[samples]``.
 
-    The high side is cropped to a multiple of the scale (whole files to a multiple of 256 besides);
-    the low side has as many samples, or that many divided by the scale without interpolation.
+    The target is cropped to a multiple of the scale (whole files to a multiple of 256 besides);
+    the input has as many samples, or that many divided by the scale without interpolation.
     """
     high = high[: high.size - high.size % settings.scale]
     low = decimate(high, settings.scale, low_pass=settings.low_pass)

@@ -30,7 +30,7 @@ from overtone.data.patches import PatchSettings, cut, make_pair, patch_starts
 from overtone.data.splits import Listing
 from overtone.dsp.resample import StreamResampler
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
-from overtone.files import refuse_existing, sha256_of
+from overtone.files import atomic_write, refuse_existing, sha256_of, write_text
 
 Log = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -256,18 +256,16 @@ def _make_part(job: Job) -> tuple[Part, Done | str]:
         else:
             low, high = make_pair(high, settings)
         done = Done(high.size, digest)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        with temporary.open("wb") as file:
+        with (
+            atomic_write(path.with_suffix(".f32"), overwrite=True) as temporary,
+            temporary.open("wb") as file,
+        ):
             file.write(low.tobytes())
             file.write(high.tobytes())
-        temporary.replace(path.with_suffix(".f32"))
         # The note comes last: with it the samples are known to be whole.
-        temporary.write_text(json.dumps(done.__dict__))
-        temporary.replace(note)
+        write_text(json.dumps(done.__dict__), note, overwrite=True)
     except OvertoneError as error:
         return part, str(error)
-    except OSError as error:
-        return part, f"{path.parent}: cannot be written ({error.strerror}); check the disk"
     return part, done
 
 
@@ -330,7 +328,7 @@ def _pieces(
             continue
         path = folder / f"{_key(parts[number], settings)}.f32"
         both: Samples = np.memmap(path, np.float32, mode="r")
-        # The low side lies first: one sample of it for every `step` of the high side.
+        # The input lies first: one sample of it for every `step` of the target.
         low, high = np.split(both, [both.size // (step + 1)])
         length = high.size if settings.whole_files else settings.dimension
         for at in range(0, all_starts.size, PIECE_PATCHES):

@@ -1,4 +1,4 @@
-"""The lineage's corpora: where their files lie, and which are held out.
+"""The corpora of the AudioUNet family: where their files lie, and which are held out.
 
 A :class:`Listing` names the files of one split of one corpus, in a fixed order. The rules are
 data, ``splits.toml`` in this package; :func:`rules_text` gives them to be printed.
@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 from overtone.audio.files import INPUT_EXTENSIONS
 from overtone.errors import InvalidInputError
+from overtone.files import find_files
 
 Split = Literal["train", "validation", "test", "all"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -79,7 +80,9 @@ def read_file_list(file_list: Path, folder: Path) -> Listing:
             audio file; all of these are named.
     """
     names = listed_names(file_list)
-    wrong = [name for name in dict.fromkeys(names) if not _is_audio(Path(name))]
+    wrong = [
+        name for name in dict.fromkeys(names) if Path(name).suffix.lower() not in INPUT_EXTENSIONS
+    ]
     if wrong:
         raise InvalidInputError(
             f"{file_list}: not audio files: {', '.join(wrong)}; take these lines out"
@@ -228,7 +231,7 @@ def by_name(
 def _checked_folder(root: Path, *fractions: float) -> list[str]:
     if min(fractions) < 0 or sum(fractions) >= 1:
         raise InvalidInputError(
-            "the shares held out must be 0 or more and leave something to train on, not "
+            "the parts held out must be 0 or more and leave something to train on, not "
             + " and ".join(f"{fraction:g}" for fraction in fractions)
         )
     if not root.is_dir():
@@ -254,7 +257,7 @@ def _listing(
 
 
 def _count(files: int, fraction: float) -> int:
-    """How many files a share is: at least one where it is asked for."""
+    """How many files a part is: at least one where it is asked for."""
     return max(1, round(files * fraction)) if fraction else 0
 
 
@@ -281,14 +284,8 @@ def _corpus_folder(root: Path, inside: list[str], corpus: str) -> Path:
 
 def _audio_names(folder: Path) -> list[str]:
     names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if _is_audio(path) and not path.name.startswith(".") and path.is_file()
+        path.relative_to(folder).as_posix() for path in find_files(folder, INPUT_EXTENSIONS)
     )
     if not names:
         raise InvalidInputError(f"{folder}: no recordings; see the layouts in docs/corpora.md")
     return names
-
-
-def _is_audio(path: Path) -> bool:
-    return path.suffix.lower() in INPUT_EXTENSIONS

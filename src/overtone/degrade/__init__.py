@@ -1,1 +1,1 @@
-"""How recordings lose their top: filters, decimation, codecs. Training and evaluation share it."""
+"""How recordings lose their high band: the same for training and evaluation."""

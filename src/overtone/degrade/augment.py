@@ -66,7 +66,7 @@ class DegradeConfig(Settings):
     # Roll-off compensation: a transition band raised as enhancing raises it, by at most so many dB.
     compensation_prob: float = Field(default=0.0, ge=0, le=1)
     max_compensation_db: float = Field(default=40.0, ge=6)
-    # The cutoff that the network is told errs by up to this much either way, as a detector does.
+    # The cutoff that the network is given errs by up to this much either way, as a detector does.
     cutoff_jitter: float = Field(default=0.03, ge=0, lt=1)
     # An example is supervised up to a random point in this last part of its corpus's bandwidth:
     # where every example of a corpus ends at the same place, the network learns a step there.
@@ -107,7 +107,7 @@ class DegradeConfig(Settings):
 
 
 class Degraded(NamedTuple):
-    """``clean`` and ``low``: ``[batch, samples]``; ``cutoff_hz [batch]`` as the network is told."""
+    """``clean`` and ``low``: ``[batch, samples]``; ``cutoff_hz [batch]`` for the network."""
 
     clean: NDArray[np.float32]
     low: NDArray[np.float32]

@@ -1,8 +1,7 @@
-"""The lineage's own way down and up: Chebyshev decimation and the cubic B-spline.
+"""Kuleshov's protocol, down and up: Chebyshev decimation and the cubic B-spline.
 
-Kuleshov et al. (2017) and Birnbaum et al. (2019) make the low side with ``scipy.signal.decimate``
-(order-8 Chebyshev I, 0.05 dB ripple to 0.8 of the low Nyquist frequency, run forward and backward
-so that nothing is delayed) and bring it back to the full rate with ``splrep`` and ``splev``.
+Kuleshov et al. (2017) and Birnbaum et al. (2019) make the input with ``scipy.signal.decimate``
+(:mod:`overtone.dsp.decimation`) and bring it back to the full rate with ``splrep`` and ``splev``.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def decimate(high: FloatArray, scale: int, *, low_pass: bool = True) -> NDArray[
     """Keep every ``scale``-th sample of ``high`` (``[..., samples]``), low-passed before.
 
     The result has ``ceil(samples / scale)`` samples; its first is aligned with the first of
-    ``high``. Without ``low_pass`` the band above folds down. Computed in float64: the filter's
+    ``high``. Without ``low_pass`` the band above aliases. Computed in float64: the filter's
     poles lie too close together for float32 at large scales.
 
     Raises:
@@ -54,7 +53,7 @@ def interpolate(low: FloatArray, ratio: Fraction | int) -> NDArray[np.float32]:
     """Cubic B-spline through ``low`` (``[..., samples]``), evaluated ``ratio`` times as densely.
 
     The result has ``round(samples * ratio)`` samples, the first aligned with the first of ``low``;
-    the last few lie beyond the last knot and are extrapolated, as in the lineage. Fewer than four
+    the last few lie beyond the last knot and are extrapolated, as there. Fewer than four
     samples get the spline of the highest degree that they determine. Memory is bounded: the
     spline is solved in overlapping blocks, whose seams are below rounding.
     """

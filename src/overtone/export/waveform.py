@@ -1,4 +1,4 @@
-"""The lineage's networks as model files: samples in, samples out.
+"""The AudioUNet family as model files: samples in, samples out.
 
 The graph takes ``low [channels, samples]``, interpolated recordings, and gives
 ``high [channels, samples]``; ``samples`` is any multiple of the network's ``multiple_samples``.

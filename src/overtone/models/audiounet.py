@@ -1,4 +1,4 @@
-"""AudioUNet: the first network of the lineage (Kuleshov, Enam, Ermon 2017, arXiv:1708.00853).
+"""AudioUNet: the first network of its family (Kuleshov, Enam, Ermon 2017, arXiv:1708.00853).
 
 Strided convolutions down, subpixel shuffling up, batch normalisation after each convolution.
 """

@@ -59,9 +59,9 @@ class ExtenderConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        folds, rest = divmod(self.window_samples, self.hop_samples)
+        hops, rest = divmod(self.window_samples, self.hop_samples)
         # Squared Hann windows add up to a constant only then.
-        if rest or folds < 3 or self.window_samples % 2:
+        if rest or hops < 3 or self.window_samples % 2:
             raise ValueError(
                 f"window_samples must be even and at least three whole hops, not"
                 f" {self.window_samples} with hop_samples {self.hop_samples}"

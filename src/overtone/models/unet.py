@@ -1,4 +1,4 @@
-"""What the lineage's networks share: a one-dimensional U-Net that adds detail to its input.
+"""What the AudioUNet family shares: a one-dimensional U-Net that adds detail to its input.
 
 AudioUNet (Kuleshov et al. 2017), the TFiLM U-Net (Birnbaum et al. 2019) and AFiLM (Rakotonirina
 2021) differ in how they go down and in what follows each convolution. All take a recording that
@@ -25,7 +25,7 @@ LEAK = 0.2
 
 
 class UNetConfig(Settings):
-    """Shape of a lineage network; the defaults are the papers' widths.
+    """Shape of such a network; the defaults are the papers' widths.
 
     ``scale`` and ``sample_rate`` say what the network is trained for: its input holds nothing
     above ``sample_rate / 2 / scale``. ``stride`` is the factor each level shortens time by, and
@@ -118,7 +118,7 @@ def max_pool(x: Tensor, factor: int) -> Tensor:
 
 
 class UNet(nn.Module):
-    """The frame of the lineage's networks; subclasses name what they put at each place.
+    """The frame of these networks; subclasses name what they put at each place.
 
     ``_down(level, channels_in, channels_out)``, ``_bottleneck()`` and ``_after_shuffle(level)``
     build the blocks; levels count from the outermost, 0.
@@ -158,7 +158,7 @@ class UNet(nn.Module):
         raise NotImplementedError
 
     def forward(self, low: Tensor) -> Tensor:
-        """Recordings at the full rate with the top missing, ``[batch, samples]``; same shape out.
+        """Recordings without their high band, ``[batch, samples]``; same shape out.
 
         Lengths that are no multiple of ``config.multiple_samples`` are padded with zeros at the
         end and cropped back.

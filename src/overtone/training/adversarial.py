@@ -77,7 +77,7 @@ class Adversary:
     def discriminator_loss(self, batch: DiscriminatorBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """What the discriminators minimise, and figures for the log.
 
-        ``accuracy_real`` and ``accuracy_fake`` are the parts of the places that are told rightly:
+        ``accuracy_real`` and ``accuracy_fake`` are the parts of the places classified rightly:
         both at 0.5 the discriminators know nothing, both at 1 they teach little.
         """
         real = self._outputs(batch, batch.real)

@@ -48,11 +48,11 @@ class LossConfig(Settings):
 
 
 class PatchLossConfig(Settings):
-    """Weights of the losses of the lineage's networks; the default is the papers' alone.
+    """Weights of the losses of the AudioUNet family; the default is the papers' alone.
 
     ``mse``: the mean square of the error, full scale 1. ``snr``: the mean over patches of the
     logarithm of that, which gives a quiet patch the weight of a loud one, as the metric does.
-    ``log_spectrum``: the lineage's log-spectral distance.
+    ``log_spectrum``: Kuleshov's log-spectral distance.
     """
 
     mse: float = Field(default=1.0, ge=0)
@@ -73,7 +73,7 @@ def patch_losses(estimate: Tensor, target: Tensor, weights: PatchLossConfig) -> 
     if weights.mse:
         terms["mse"] = power.mean()
     if weights.snr:
-        # The floor is the one inside the lineage's SNR.
+        # The floor is the one inside Kuleshov's SNR.
         terms["snr"] = torch.log10(power + 1e-6).mean()
     if weights.log_spectrum:
         terms["log_spectrum"] = _log_spectral_distance(estimate, target)

@@ -46,7 +46,7 @@ class ArchivesConfig(Settings):
 
 
 class PatchRecipe(Recipe):
-    """A network of the lineage, on archives of patches."""
+    """A network of the AudioUNet family, on archives of patches."""
 
     archives: ArchivesConfig
     # What the archives were made of, with its licence: travels into the model file.
@@ -208,7 +208,7 @@ def open_archive(path: Path, recipe: PatchRecipe) -> PatchArchive:
     if settings.whole_files:
         problems.append("whole files; training needs patches (--dimension 8192)")
     if not settings.interpolate:
-        problems.append("a low side that was not interpolated (--interpolate)")
+        problems.append("inputs that were not interpolated (--interpolate)")
     if not len(archive):
         problems.append("no patches")
     if problems:

@@ -50,7 +50,7 @@ class StepsConfig(OptimiserConfig):
 
 
 class EpochsConfig(OptimiserConfig):
-    """A run of so many passes over an archive; the defaults are the lineage's, plain Adam."""
+    """A run of so many passes over an archive; the defaults are AudioUNet's, plain Adam."""
 
     epochs: int = Field(default=50, gt=0)
     learning_rate: float = Field(default=3e-4, gt=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from overtone.errors import ConfigError, InvalidInputError
+from overtone.files import atomic_write, refuse_existing
 from overtone.inference.info import ModelInfo
 from overtone.training.checkpoint import load_model
 from overtone.training.families import FAMILIES
@@ -20,17 +21,12 @@ def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> ModelI
     """
     _check_output(output, overwrite)
     network, recipe, progress = load_model(checkpoint)
-    part = output.with_name(output.name + ".part")
     try:
         info = recipe.describe(progress, sum(p.numel() for p in network.parameters()))
-        FAMILIES[recipe.network].write(network, info, part)
-        part.replace(output)
-    except OSError as error:
-        raise InvalidInputError(f"{output}: cannot write it: {error.strerror}") from error
+        with atomic_write(output, overwrite=overwrite) as part:
+            FAMILIES[recipe.network].write(network, info, part)
     except ConfigError as error:
         raise ConfigError(f"{checkpoint}: {error}; not written") from error
-    finally:
-        part.unlink(missing_ok=True)
     return info
 
 
@@ -40,7 +36,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise InvalidInputError(f"{output}: a model file's name ends in .onnx")
     if output.is_dir():
         raise InvalidInputError(f"{output}: a folder; give the name of a file")
-    if output.exists() and not overwrite:
-        raise InvalidInputError(f"{output}: exists already; add --force to replace it")
+    refuse_existing(output, overwrite)
     if not output.parent.is_dir():
         raise InvalidInputError(f"{output}: the folder {output.parent} does not exist; create it")

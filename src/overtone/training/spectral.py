@@ -224,7 +224,7 @@ def losses(
     log_term, compressed_term = spectral_distances(log_magnitude, phase, target, weight)
     prediction = torch.view_as_complex(log_magnitude.exp().unsqueeze(-1) * phase)
     residual = model.crossover(cutoff)[:, None] * (prediction - observed)
-    # The first and last frames overlap with nothing; the signal is judged between them.
+    # The first and last frames overlap with nothing; the signal counts between them.
     estimate = low + overlap_add(residual, window, hop)
     inner = slice(window - hop, low.shape[-1] - (window - hop))
     fake, real_signal = estimate[:, inner], clean[:, inner]
