@@ -68,7 +68,7 @@ class ArchiveInfo(BaseModel):
 
     @classmethod
     def from_attributes(cls, attributes: dict[str, Any]) -> Self:
-        """The inverse of :meth:`attributes`; raises KeyError or ValidationError."""
+        """Return the inverse of :meth:`attributes`; raises KeyError or ValidationError."""
         values = dict(attributes)
         settings = {
             "low_pass": values.pop("filter") != "none",
@@ -284,7 +284,7 @@ def _read_info(path: Path, file: Any) -> ArchiveInfo:
 
 
 def describe(archive: PatchArchive) -> list[str]:
-    """Lines that say what is inside."""
+    """Return lines that say what is inside."""
     settings = archive.info.settings
     seconds = float(archive.patch_length.sum()) / settings.sample_rate
     unit = "whole files" if settings.whole_files else "patches"

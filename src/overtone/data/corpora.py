@@ -56,7 +56,7 @@ class Corpus(Settings):
     channels: Channels = "mix"
 
     def files(self, root: Path) -> list[Path]:
-        """The corpus's recordings sorted by name.
+        """Return the corpus's recordings sorted by name.
 
         Raises:
             ConfigError: the folder is missing or holds fewer than two recordings.
@@ -87,7 +87,7 @@ class Corpus(Settings):
         return found
 
     def split(self, root: Path, split: Split) -> list[Path]:
-        """The files of one split: validation is the last tenth by name, at least one."""
+        """Return the files of one split: validation is the last tenth by name, at least one."""
         files = self.files(root)
         held_out = max(1, len(files) // 10)
         return files[-held_out:] if split == "validation" else files[:-held_out]
@@ -125,7 +125,7 @@ class SampleStore:
             raise ValueError(f"{folder}: {SAMPLES} and {INDEX} do not belong together")
 
     def select(self, corpus: int, split: Split) -> list[StoredFile]:
-        """The files of one corpus and split."""
+        """Return the files of one corpus and split."""
         return [f for f in self.files if f.corpus == corpus and f.split == split]
 
     def crop(self, file: StoredFile, start: int, length: int) -> NDArray[np.float32]:
@@ -186,7 +186,7 @@ class SampleStore:
 
 
 def _current(folder: Path, key: str, newest: float) -> SampleStore | None:
-    """The undamaged store in ``folder`` of the recordings that ``key`` stands for, if any."""
+    """Return the undamaged store in ``folder`` of the recordings of ``key``, if any."""
     try:
         index = json.loads((folder / INDEX).read_text())
         if index["key"] == key and index.get("newest", newest) >= newest:

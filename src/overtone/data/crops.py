@@ -67,7 +67,7 @@ class CropSampler:
         ]
 
     def batch(self, step: int, size: int) -> Batch:
-        """The ``size`` examples of training step ``step``."""
+        """Return the ``size`` examples of training step ``step``."""
         rng, augmentation = np.random.default_rng([self.seed, step]), self.augmentation
         numbers = rng.choice(len(self.corpora), size=size, p=self.corpus_probs)
         wanted = zip(numbers, augmentation.speeds(rng, size), strict=True)
@@ -87,7 +87,7 @@ class CropSampler:
     def _crop(
         self, rng: np.random.Generator, number: int, speed: float
     ) -> tuple[NDArray[np.complex64], float]:
-        """The spectrum ``[bins]`` of a crop played at about ``speed``, and the exact speed."""
+        """Return the spectrum ``[bins]`` of a crop played at about ``speed``, and the speed."""
         files, padded = self.files[number], self.augmentation.padded
         file: StoredFile = files[rng.choice(len(files), p=self.file_probs[number])]
         length = padded if speed == 1 else fft.next_fast_len(round(speed * padded), True)

@@ -80,7 +80,7 @@ class PatchSettings(Settings):
 
 
 def make_pair(high: Samples, settings: PatchSettings) -> tuple[Samples, Samples]:
-    """The low-resolution input and the high-resolution target of one recording ``[samples]``.
+    """Return low-resolution input and high-resolution target of a recording ``[samples]``.
 
     The target is cropped to a multiple of the scale (whole files to a multiple of 256 besides);
     the input has as many samples, or that many divided by the scale without interpolation.
@@ -97,7 +97,7 @@ def make_pair(high: Samples, settings: PatchSettings) -> tuple[Samples, Samples]
 
 
 def patch_starts(samples: int, settings: PatchSettings, file_number: int) -> NDArray[np.int64]:
-    """Where the patches of a recording start, in samples at the full rate.
+    """Return where the patches of a recording start, in samples at the full rate.
 
     ``file_number`` is the recording's place in the list: it seeds the draw of ``sam``, so that the
     patches do not depend on which process cuts them.

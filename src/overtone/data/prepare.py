@@ -114,7 +114,7 @@ def _high_length(done: Done, settings: PatchSettings) -> int:
 
 
 def _parts(listing: Listing, settings: PatchSettings) -> list[Part]:
-    """The recordings of a list; raises for all that their headers already rule out."""
+    """Return the recordings of a list; raises for all that their headers already rule out."""
     parts: list[Part] = []
     problems: dict[str, str] = {}
     for name, path in zip(listing.names, listing.paths, strict=True):
@@ -270,7 +270,7 @@ def _make_part(job: Job) -> tuple[Part, Done | str]:
 
 
 def _load(part: Part, settings: PatchSettings) -> tuple[Samples, str]:
-    """Mono samples at the full rate, and the SHA-256 of where they come from."""
+    """Return mono samples at the full rate, and the SHA-256 of where they come from."""
     if part.row is not None:
         row = np.ascontiguousarray(_array(part.path, settings)[part.row])
         samples = row.astype(np.float32)
@@ -288,7 +288,7 @@ def _load(part: Part, settings: PatchSettings) -> tuple[Samples, str]:
 def _choose(
     parts: list[Part], done: dict[Part, Done], settings: PatchSettings, log: Log
 ) -> list[tuple[int, NDArray[np.int64]]]:
-    """The patches of every recording of the list, cut to whole batches."""
+    """Return the patches of every recording of the list, cut to whole batches."""
     chosen: list[tuple[int, NDArray[np.int64]]] = []
     short: list[str] = []
     for number, part in enumerate(parts):

@@ -45,18 +45,18 @@ class Listing:
 
 
 def rules_text() -> str:
-    """The split rules as the TOML text they are kept in."""
+    """Return the split rules as the TOML text they are kept in."""
     return (resources.files("overtone.data") / "splits.toml").read_text("utf-8")
 
 
 def split_rules(corpus: str) -> dict[str, Any]:
-    """The rules of one corpus: "vctk", "gtzan" or "piano"."""
+    """Return the rules of one corpus: "vctk", "gtzan" or "piano"."""
     found: dict[str, Any] = tomllib.loads(rules_text())[corpus]
     return found
 
 
 def listed_names(file_list: Path) -> tuple[str, ...]:
-    """The names in a text file, one a line, as they stand there.
+    """Return the names in a text file, one a line, as they stand there.
 
     Raises:
         InvalidInputError: the list cannot be read or is empty.
@@ -73,7 +73,7 @@ def listed_names(file_list: Path) -> tuple[str, ...]:
 
 
 def read_file_list(file_list: Path, folder: Path) -> Listing:
-    """The recordings that a text file names, one a line, relative to ``folder``.
+    """Return the recordings that a text file names, one a line, relative to ``folder``.
 
     Raises:
         InvalidInputError: the list cannot be read, is empty, or names what is missing or is no
@@ -189,7 +189,7 @@ def seeded(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.0,
 ) -> Listing:
-    """Every recording below ``root``, split by whole files.
+    """Return every recording below ``root``, split by whole files.
 
     Files are ordered by a hash of the seed and their name: adding one moves few others.
     """
@@ -215,7 +215,9 @@ def seeded(
 def by_name(
     root: Path, split: Split, *, validation_fraction: float = 0.1, test_fraction: float = 0.0
 ) -> Listing:
-    """Every recording below ``root``: the last by name are the test, those before validation."""
+    """Return every recording below ``root``: the last by name are for testing, those before them
+    for validation.
+    """
     names = _checked_folder(root, validation_fraction, test_fraction)
     test = len(names) - _count(len(names), test_fraction)
     validation = test - _count(len(names), validation_fraction)
@@ -257,7 +259,7 @@ def _listing(
 
 
 def _count(files: int, fraction: float) -> int:
-    """How many files a part is: at least one where it is asked for."""
+    """Return how many files a part is: at least one where it is asked for."""
     return max(1, round(files * fraction)) if fraction else 0
 
 

@@ -97,11 +97,11 @@ class DegradeConfig(Settings):
         return self
 
     def highest_cutoff_hz(self, bandwidth_hz: float) -> float:
-        """The highest cutoff for recordings that end at ``bandwidth_hz``, Hz."""
+        """Return the highest cutoff for recordings that end at ``bandwidth_hz``, Hz."""
         return min(self.max_cutoff_hz, self.max_cutoff_of_bandwidth * bandwidth_hz)
 
     def least_bandwidth_hz(self, bandwidth_hz: float) -> float:
-        """The lowest at which an example of a corpus that ends at ``bandwidth_hz`` can end, Hz."""
+        """Return where the narrowest example of a corpus of ``bandwidth_hz`` ends, Hz."""
         slowest = 1 / self.max_speed if self.speed_prob else 1.0
         return bandwidth_hz * slowest * (1 - self.bandwidth_jitter)
 
@@ -128,12 +128,12 @@ class Augmentation:
         self.waves = np.stack([np.cos(np.pi * k * octave) for k in (1, 2, 3)]).astype(np.float32)
 
     def speeds(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-        """How many times faster each of ``size`` examples is played."""
+        """Return how many times faster each of ``size`` examples is played."""
         octaves = rng.uniform(-1, 1, size) * np.log(self.config.max_speed)
         return np.where(rng.random(size) < self.config.speed_prob, np.exp(octaves), 1.0)
 
     def spectrum(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """The spectrum ``[bins]`` of ``samples`` played until they last ``padded`` samples.
+        """Return the spectrum ``[bins]`` of ``samples`` played until they last ``padded`` samples.
 
         Cut down or filled up to as many bins as a crop has, it is that of the same sound resampled:
         Fourier's interpolation, at the price of the transform.
@@ -147,13 +147,13 @@ class Augmentation:
     def bandwidths(
         self, rng: np.random.Generator, ends_hz: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Up to where examples teach; what reaches the Nyquist frequency has no edge to blur."""
+        """Return up to where examples teach; one that reaches the Nyquist frequency has no edge."""
         share = np.exp(rng.uniform(np.log(1 - self.config.bandwidth_jitter), 0, ends_hz.size))
         nyquist_hz = self.sample_rate / 2
         return np.where(ends_hz < nyquist_hz, ends_hz * share, nyquist_hz)
 
     def low_pass(self, rng: np.random.Generator, bandwidth_hz: float) -> LowPass:
-        """A random filter whose -6 dB point, not its nominal edge, lies where it was drawn."""
+        """Return a random filter with its -6 dB point, not its nominal edge, where it was drawn."""
         low_pass = random_low_pass(rng, self._cutoff(rng, bandwidth_hz))
         return replace(low_pass, cutoff_hz=low_pass.cutoff_hz**2 / low_pass.edge_hz())
 
@@ -196,7 +196,7 @@ class Augmentation:
         bandwidth_hz: NDArray[np.float64],
         filters: list[LowPass],
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Each item's low-pass, ``[batch, bins]``, and where its band ends for the network.
+        """Return each item's low-pass, ``[batch, bins]``, and where its band ends for the network.
 
         That is the -6 dB point of the filter, or the usable edge of a compensated one.
         """
@@ -218,7 +218,7 @@ class Augmentation:
         return response.astype(np.float32), edges
 
     def _noise(self, rng: np.random.Generator) -> NDArray[np.complex64]:
-        """The spectrum of a noise floor, ``[bins]``, its level relative to an RMS of 1."""
+        """Return the spectrum of a noise floor, ``[bins]``, its level relative to an RMS of 1."""
         config = self.config
         level_db = rng.uniform(config.min_noise_db, config.max_noise_db)
         noise = rng.standard_normal((2, self.frequencies.size), dtype=np.float32)
@@ -231,7 +231,7 @@ class Augmentation:
         return np.asarray((noise[0] + np.complex64(1j) * noise[1]) * colour, np.complex64)
 
     def _random_eq(self, rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-        """Smooth random equalisers, ``[size, bins]``: a few slow cosines over log frequency."""
+        """Return random equalisers, ``[size, bins]``: a few slow cosines over log frequency."""
         db = rng.normal(0, self.config.eq_db / 2, (size, 3))
         nepers = (db * (np.log(10) / 20)).astype(np.float32)
         # Not a matrix product: that would wake the threads of a BLAS for three terms.

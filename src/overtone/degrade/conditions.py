@@ -91,7 +91,7 @@ UNITS = {LOW_PASS: "kHz", CODEC: "kbit/s", NOISE: "dB SNR", CLIPPING: "%", LEVEL
 
 
 def matrix(sample_rate: int, usual_cutoff_hz: float = USUAL_CUTOFF_HZ) -> list[Condition]:
-    """All conditions for clips at ``sample_rate`` or more, group by group, row by row."""
+    """Return all conditions for clips at ``sample_rate`` or more, group by group, row by row."""
     highest_hz = HIGHEST_PART_OF_NYQUIST * sample_rate / 2
     cutoffs_hz = [hz for hz in CUTOFFS_HZ if hz <= highest_hz]
     usual_hz = min(usual_cutoff_hz, highest_hz)

@@ -37,6 +37,11 @@ class LowPass:
     low rate's Nyquist frequency) for a resampler. ``passes`` is 2 for forward-backward filtering.
 
     Raises InvalidInputError for an unknown family or an impossible value.
+
+    Example:
+        >>> low_pass = LowPass("butterworth", 4000, order=6)
+        >>> float(low_pass.magnitude(np.array(4000.0)).round(3))  # -3 dB
+        0.707
     """
 
     family: Family
@@ -64,12 +69,12 @@ class LowPass:
             )
 
     def magnitude(self, frequencies_hz: FloatArray) -> FloatArray:
-        """Magnitude response at ``frequencies_hz`` (any shape), linear."""
+        """Return the magnitude response at ``frequencies_hz`` (any shape), linear."""
         ratio = np.asarray(frequencies_hz, dtype=np.float64) / self.cutoff_hz
         return _response(self, ratio) ** self.passes
 
     def edge_hz(self, attenuation_db: float = 6.0) -> float:
-        """The frequency from which the response stays ``attenuation_db`` or more down, Hz.
+        """Return the frequency from which the response stays ``attenuation_db`` or more down, Hz.
 
         It is looked for up to an octave either side of ``cutoff_hz``; ``attenuation_db`` must
         exceed the ripple of all passes, or there is no such frequency.
@@ -107,7 +112,7 @@ def _response(low_pass: LowPass, ratio: FloatArray) -> FloatArray:
 def _prototype(
     family: str, order: int, ripple_db: float, stop_db: float
 ) -> tuple[FloatArray, FloatArray]:
-    """An analogue prototype's response on a grid of f / cutoff."""
+    """Return an analogue prototype's response on a grid of f / cutoff."""
     grid = np.concatenate([np.linspace(0, 2, 1001), np.geomspace(2.01, 60, 200)])
     if family == "elliptic":
         b, a = signal.ellip(order, ripple_db, stop_db, 1.0, analog=True)
@@ -117,7 +122,7 @@ def _prototype(
 
 
 def random_low_pass(rng: np.random.Generator, cutoff_hz: float) -> LowPass:
-    """A random member of the families with its nominal edge at ``cutoff_hz``."""
+    """Return a random member of the families with its nominal edge at ``cutoff_hz``."""
     family = FAMILIES[rng.choice(len(FAMILIES), p=[0.2, 0.25, 0.15, 0.05, 0.25, 0.1])]
     passes = int(rng.integers(1, 3))
     if family == "elliptic":
@@ -143,7 +148,7 @@ def random_low_pass(rng: np.random.Generator, cutoff_hz: float) -> LowPass:
 def passband_droop(
     frequencies_hz: FloatArray, edge_hz: float, depth_db: float, steepness: float
 ) -> FloatArray:
-    """Magnitude of a band that falls towards its edge before any filter sets in; 1 at 0 Hz.
+    """Return the magnitude of a band that falls towards its edge, before any filter; 1 at 0 Hz.
 
     It is ``depth_db`` down at ``edge_hz`` and stays so above; the fall in dB grows with the
     frequency to the power ``steepness``. A converter that holds its samples comes to 3.9 dB at
@@ -155,7 +160,7 @@ def passband_droop(
 
 
 def compensated(magnitude: FloatArray, limit_db: float) -> FloatArray:
-    """What is left of a low-pass's ``magnitude`` after its roll-off is compensated in enhancing.
+    """Return a low-pass's ``magnitude`` after its roll-off is compensated as in enhancing.
 
     Down to ``limit_db`` the transition band is made level; what lies lower is raised by as much.
     """
@@ -168,6 +173,12 @@ def apply(
     """Low-pass ``samples`` (``[..., samples]``) with zero phase; same shape, float32.
 
     The ends are padded by reflection so that nothing wraps around.
+
+    Example:
+        >>> noise = np.random.default_rng(0).standard_normal(48000)
+        >>> low = apply(noise, 48000, LowPass("brickwall", 6000))
+        >>> round(float(np.mean(low**2)), 1)  # a quarter of the band is left
+        0.3
     """
     length = samples.shape[-1]
     if length == 0:

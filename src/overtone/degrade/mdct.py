@@ -54,7 +54,7 @@ def transform_coded(samples: Samples, sample_rate: int, snr_fall_db: float) -> S
 
 
 def _bark(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Critical-band rate, Bark (Traunmueller 1990)."""
+    """Return the critical-band rate, Bark (Traunmueller 1990)."""
     return 26.81 * frequency_hz / (1960 + frequency_hz) - 0.53
 
 
@@ -76,7 +76,7 @@ def _mdct(samples: Samples, block: int) -> Samples:
 
 
 def _inverse_mdct(lines: Samples, length: int) -> Samples:
-    """Inverse of :func:`_mdct`: overlapping halves cancel each other's aliases."""
+    """Return the inverse of :func:`_mdct`: overlapping halves cancel each other's aliases."""
     block = lines.shape[-1]
     first, second = np.split(fft.dct(lines, type=4, norm="ortho"), 2, axis=-1)
     pieces = np.concatenate([second, -second[..., ::-1], -first[..., ::-1], -first], axis=-1)

@@ -32,6 +32,10 @@ def decimate(high: FloatArray, scale: int, *, low_pass: bool = True) -> NDArray[
 
     Raises:
         InvalidInputError: ``scale`` is below 2, or the recording is too short to filter.
+
+    Example:
+        >>> decimate(np.ones(100), 4).shape
+        (25,)
     """
     if scale < 2:
         raise InvalidInputError(f"scale must be at least 2, not {scale}")
@@ -50,12 +54,16 @@ MIN_DECIMATED_SAMPLES = 28
 
 
 def interpolate(low: FloatArray, ratio: Fraction | int) -> NDArray[np.float32]:
-    """Cubic B-spline through ``low`` (``[..., samples]``), evaluated ``ratio`` times as densely.
+    """Evaluate a cubic B-spline through ``low`` (``[..., samples]``) ``ratio`` times as densely.
 
     The result has ``round(samples * ratio)`` samples, the first aligned with the first of ``low``;
     the last few lie beyond the last knot and are extrapolated, as there. Fewer than four
     samples get the spline of the highest degree that they determine. Memory is bounded: the
     spline is solved in overlapping blocks, whose seams are below rounding.
+
+    Example:
+        >>> interpolate(np.array([0.0, 1.0, 4.0, 9.0]), 2)[1:6].tolist()
+        [0.25, 1.0, 2.25, 4.0, 6.25]
     """
     ratio = Fraction(ratio)
     if ratio <= 0:

@@ -35,7 +35,7 @@ def trace(
     dynamic_shapes: Sequence[dict[int, Any]],
     info: ModelInfo,
 ) -> onnx.ModelProto:
-    """The graph of ``model``, with ``info`` in its metadata and nothing of this machine.
+    """Return the graph of ``model``, with ``info`` in its metadata and nothing of this machine.
 
     The tensors of ``example`` must be distinct and random: equal ones give a graph that mixes
     them up.

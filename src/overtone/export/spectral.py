@@ -78,7 +78,7 @@ def shrink(proto: onnx.ModelProto) -> None:
 
 
 def random_inputs(model: SpectralExtender, channels: int, frames: int, seed: int) -> list[Tensor]:
-    """A random chunk with a random state, in the order of the graph's inputs."""
+    """Return a random chunk with a random state, in the order of the graph's inputs."""
     c = model.config
     generator = torch.Generator().manual_seed(seed)
     context, delay = model.initial_state(channels)
@@ -92,7 +92,7 @@ def random_inputs(model: SpectralExtender, channels: int, frames: int, seed: int
 
 
 def disagreement(model: SpectralExtender, path: Path, *, relative: bool = False) -> float:
-    """Largest difference between torch and ONNX over random chunks with random states.
+    """Return the largest difference between torch and ONNX over random chunks with random states.
 
     With ``relative``, that of any output's RMS, as a part of the output's own.
     """

@@ -40,7 +40,7 @@ def write(model: nn.Module, info: WaveformInfo, path: Path) -> None:
 
 
 def graph(model: nn.Module, info: WaveformInfo) -> onnx.ModelProto:
-    """The graph of a network ``[batch, samples] -> [batch, samples]``, large weights in float16."""
+    """Return the graph of a network of samples, its large weights in float16."""
     example = torch.randn(2, 3 * info.multiple_samples)
     pieces = torch.export.Dim("pieces", min=1, max=1 << 20)
     proto = trace(
@@ -56,7 +56,7 @@ def graph(model: nn.Module, info: WaveformInfo) -> onnx.ModelProto:
 
 
 def random_patches(info: WaveformInfo) -> Iterator[Tensor]:
-    """Noise at the level of training, of several lengths and channel counts."""
+    """Yield noise at the level of training, of several lengths and channel counts."""
     generator = torch.Generator().manual_seed(0)
     shortest = info.multiple_samples
     patch = -(-info.patch_samples // shortest) * shortest
@@ -65,7 +65,7 @@ def random_patches(info: WaveformInfo) -> Iterator[Tensor]:
 
 
 def disagreement(model: nn.Module, info: WaveformInfo, path: Path) -> float:
-    """Largest difference between torch and ONNX, as a part of the RMS of what is added."""
+    """Return the largest difference of torch and ONNX, relative to the RMS of what is added."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
     for low in random_patches(info):

@@ -33,7 +33,7 @@ class AFiLMConfig(ModulatedConfig):
 
 
 def positions(steps: int, channels: int) -> Tensor:
-    """Sinusoidal position codes ``[steps, channels]``: sines in even channels, cosines in odd."""
+    """Return position codes ``[steps, channels]``: sines in even channels, cosines in odd."""
     pairs = torch.arange(channels) // 2 * 2
     angles = torch.arange(steps)[:, None] * torch.exp(pairs * (-math.log(10000.0) / channels))
     return torch.where(torch.arange(channels) % 2 == 0, angles.sin(), angles.cos())
@@ -67,7 +67,7 @@ class AFiLM(nn.Module):
         )
 
     def factors(self, x: Tensor) -> Tensor:
-        """What each block is multiplied by, ``[batch, blocks, channels]``."""
+        """Return what each block is multiplied by, ``[batch, blocks, channels]``."""
         blocks = max_pool(x, self.block_steps) * math.sqrt(self.channels)
         blocks = blocks + positions(blocks.shape[1], self.channels).to(blocks)
         blocks = cast(Tensor, self.dropout(blocks))

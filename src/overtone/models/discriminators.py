@@ -85,13 +85,13 @@ class SpectrogramDiscriminator(nn.Module):
         self.score = weight_norm(nn.Conv2d(channels, 1, (3, 3), padding=(1, 1)))
 
     def inside(self, cutoff_hz: Tensor, bandwidth_hz: Tensor) -> Tensor:
-        """Which bins lie above each item's cutoff and below its bandwidth, ``[batch, bins]``."""
+        """Return which bins lie above the cutoff and below the bandwidth, ``[batch, bins]``."""
         f = self.frequencies_hz
         held = (f >= cutoff_hz[:, None]) & (f <= bandwidth_hz[:, None])
         return held.to(f.dtype)
 
     def spectrogram(self, signal: Tensor, level: Tensor) -> Tensor:
-        """Scaled log10 of power over ``level``, ``[batch, frames, bins]``."""
+        """Return the scaled log10 of power over ``level``, ``[batch, frames, bins]``."""
         spectrum = torch.stft(
             signal,
             len(self.window),

@@ -192,7 +192,7 @@ class SpectralExtender(nn.Module):
         return self
 
     def initial_state(self, batch: int = 1) -> ExtenderState:
-        """The state before the first frame: silence."""
+        """Return the state before the first frame: silence."""
         c = self.config
         zeros = self.frequencies_hz.new_zeros
         return ExtenderState(
@@ -212,7 +212,7 @@ class SpectralExtender(nn.Module):
         return 0.5 - 0.5 * torch.cos(math.pi * ramp)
 
     def embedding(self, spectrum: Tensor, cutoff_hz: Tensor) -> Tensor:
-        """What the blocks are given of ``spectrum [batch, frames, bins, 2]``, and see of it."""
+        """Return what the blocks see of ``spectrum [batch, frames, bins, 2]``."""
         visible = self.config.visible_bins
         mask = (self.frequencies_hz[:visible] <= VISIBLE_END * cutoff_hz[:, None]).float()
         # Strided slices of the flat frames, because onnxruntime gathers single columns slowly.
@@ -227,7 +227,7 @@ class SpectralExtender(nn.Module):
         return embedded
 
     def predict(self, spectrum: Tensor, cutoff_hz: Tensor, context: Tensor) -> Prediction:
-        """What the heads say of each frame; arguments as in :meth:`forward`."""
+        """Return what the heads say of each frame; arguments as in :meth:`forward`."""
         x = self.embedding(spectrum, cutoff_hz)
         contexts = []
         for index, block in enumerate(self.blocks):

@@ -43,7 +43,7 @@ class TFiLM(nn.Module):
                 nn.init.ones_(parameter)
 
     def factors(self, x: Tensor) -> Tensor:
-        """What each block is multiplied by, ``[batch, blocks, channels]``, within -1 to 1."""
+        """Return the factor of each block, ``[batch, blocks, channels]``, within -1 to 1."""
         factors: Tensor = self.lstm(max_pool(x, self.block_steps))[0]
         return factors
 

@@ -61,11 +61,11 @@ class Adversary:
         self.network = SpectrogramDiscriminators(config, sample_rate)
 
     def due(self, step: int) -> bool:
-        """Whether the discriminators learn at ``step``."""
+        """Return whether the discriminators learn at ``step``."""
         return (step - self.config.start_step) % self.config.every_steps == 0
 
     def generator_loss(self, batch: DiscriminatorBatch) -> dict[str, Tensor]:
-        """The network's terms: ``adversarial`` (hinge) and ``features``; both scalars."""
+        """Return the network's terms: ``adversarial`` (hinge) and ``features``; both scalars."""
         # Only the network learns from these: the discriminators' own gradients would be waste.
         self.network.requires_grad_(False)
         with torch.no_grad():
@@ -75,7 +75,7 @@ class Adversary:
         return {"adversarial": generator_hinge(fake), "features": feature_distance(real, fake)}
 
     def discriminator_loss(self, batch: DiscriminatorBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the discriminators minimise, and figures for the log.
+        """Return what the discriminators minimise, and figures for the log.
 
         ``accuracy_real`` and ``accuracy_fake`` are the parts of the places classified rightly:
         both at 0.5 the discriminators know nothing, both at 1 they teach little.
@@ -100,19 +100,19 @@ class Adversary:
 
 
 def discriminator_hinge(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Tensor:
-    """Mean of ``max(0, 1 - score)`` of the real and ``max(0, 1 + score)`` of the fake high band."""
+    """Return the mean of ``max(0, 1 - score)`` of real and ``max(0, 1 + score)`` of fake."""
     wanted = _mean([((1 - o.scores.float()).relu(), o.inside) for o in real])
     unwanted = _mean([((1 + o.scores.float()).relu(), o.inside) for o in fake])
     return wanted + unwanted
 
 
 def generator_hinge(fake: list[DiscriminatorOutput]) -> Tensor:
-    """Mean of ``max(0, 1 - score)`` of the fake: what passes for real gives no gradient."""
+    """Return the mean of ``max(0, 1 - score)`` of fake: what passes for real gives no gradient."""
     return _mean([((1 - o.scores.float()).relu(), o.inside) for o in fake])
 
 
 def feature_distance(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Tensor:
-    """Mean absolute difference of each layer's features, relative to their mean size."""
+    """Return the mean absolute difference of each layer's features, relative to their mean size."""
     distances = []
     for r, f in zip(real, fake, strict=True):
         for wanted, found, inside in zip(r.features, f.features, r.features_inside, strict=True):
@@ -124,7 +124,7 @@ def feature_distance(real: list[DiscriminatorOutput], fake: list[DiscriminatorOu
 
 
 def _mean(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Mean over the discriminators of the mean over the items of the mean over the places inside.
+    """Return the mean over discriminators of that over items of that over places inside.
 
     Each part is ``[batch, frames, bins]`` and its ``inside [batch, bins]``. Items count alike,
     however wide their bands; one with no place at all does not count.

@@ -171,7 +171,7 @@ def _restore(trained: OptimisedNetwork, tensors: dict[str, Tensor]) -> None:
 
 
 def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The EMA of a checkpoint's weights, for a new run's network to begin from.
+    """Return the EMA of a checkpoint's weights, for a new run's network to begin from.
 
     Also returns what tells later where the run began: the checkpoint's recipe, its hash, its step.
 
@@ -188,7 +188,7 @@ def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
-    """The network of a checkpoint, ready to run, its recipe and its progress.
+    """Return the network of a checkpoint, ready to run, its recipe and its progress.
 
     Raises:
         ConfigError: ``folder`` is not a checkpoint of this version, or is damaged.
@@ -209,7 +209,7 @@ def load_model(folder: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, those of earlier extenders under the names and shapes of today.
+    """Return the tensors of a file, those of earlier extenders under the names and shapes of today.
 
     Weights and their moments change alike: the phase's real and imaginary parts were interleaved,
     and the taps of a convolution came before its channels.

@@ -53,7 +53,7 @@ def autocast(device: torch.device, wanted: bool = True) -> torch.autocast:
 
 @cache
 def _multiplies_bfloat16(device_type: str) -> bool:
-    """Whether the hardware does it itself; where it is emulated, float32 is faster.
+    """Return whether the hardware does it itself; where it is emulated, float32 is faster.
 
     Older versions of torch cannot tell of CPUs, and then the answer is no.
     """

@@ -51,6 +51,19 @@ def read_recipe(values: dict[str, Any]) -> Recipe:
     Raises:
         ConfigError: no such network.
         ValidationError: an unknown or impossible key.
+
+    Example:
+        >>> recipe = read_recipe(
+        ...     {
+        ...         "name": "mine",
+        ...         "description": "TFiLM on my recordings",
+        ...         "network": "tfilm",
+        ...         "archives": {"train": "train.h5", "validation": "validation.h5"},
+        ...         "training_data": ["my recordings: CC0 1.0"],
+        ...     }
+        ... )
+        >>> recipe.optimiser.epochs
+        50
     """
     network = values.get("network", "extender")
     if not isinstance(network, str) or network not in FAMILIES:

@@ -67,7 +67,7 @@ class PatchLossConfig(Settings):
 
 
 def patch_losses(estimate: Tensor, target: Tensor, weights: PatchLossConfig) -> dict[str, Tensor]:
-    """The terms with a weight, of ``[batch, samples]``, and their weighted sum ``total``."""
+    """Return the terms with a weight, of ``[batch, samples]``, and their weighted sum ``total``."""
     power = (estimate - target).square().mean(dim=1)
     terms = {}
     if weights.mse:
@@ -95,14 +95,14 @@ def _log_spectral_distance(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def weighted(values: Tensor, weight: Tensor) -> Tensor:
-    """Sums ``[batch, frames]`` of ``values [batch, frames, n]`` by ``weight [batch, n]``."""
+    """Return sums ``[batch, frames]`` of ``values [batch, frames, n]`` by ``weight [batch, n]``."""
     return (values * weight[:, None]).sum(-1)
 
 
 def band_weight(
     bins: int, sample_rate: int, cutoff_hz: Tensor, bandwidth_hz: Tensor, pivot_hz: float
 ) -> Tensor:
-    """Weights ``[batch, bins]`` over each item's predicted band, adding up to 1."""
+    """Return weights ``[batch, bins]`` over each item's predicted band, adding up to 1."""
     f = torch.linspace(0, sample_rate / 2, bins, device=cutoff_hz.device)[None]
     inside = (f >= CROSSOVER_START * cutoff_hz[:, None]) & (f <= bandwidth_hz[:, None])
     weight = inside / (1 + f / pivot_hz)
@@ -112,7 +112,7 @@ def band_weight(
 def fidelity_distance(
     prediction: Tensor, coherence: Tensor, target: Tensor, weight: Tensor
 ) -> Tensor:
-    """Error energy of the shrunk prediction over each item's predicted band, relative to its own.
+    """Return the error of the shrunk prediction, relative to the energy of the predicted band.
 
     ``prediction`` and ``target`` are complex ``[batch, frames, bins]``; of ``weight [batch, bins]``
     only counts where it is above 0. The prediction itself learns nothing from this.
@@ -130,7 +130,7 @@ def fidelity_distance(
 
 
 def log_power(spectrum: Tensor) -> Tensor:
-    """log10 of power, floored where the LSD metric floors it."""
+    """Return log10 of power, floored where the LSD metric floors it."""
     return (power(spectrum) + POWER_FLOOR).log() / math.log(10)
 
 
@@ -142,7 +142,7 @@ def signal_distance(
     bandwidth_hz: Tensor,
     config: LossConfig,
 ) -> Tensor:
-    """Mean log-spectral distance above the cutoff over several resolutions; a scalar."""
+    """Return the mean log-spectral distance above the cutoff over several resolutions; a scalar."""
     total = estimate.new_zeros(())
     for window in config.windows:
         with torch.no_grad():
@@ -157,7 +157,7 @@ def signal_distance(
 
 @lru_cache(maxsize=4)
 def _bands(bins: int, sample_rate: int, device: torch.device) -> Tensor:
-    """Membership ``[bins, bands]`` of bands a sixth of an octave wide, but at least 200 Hz."""
+    """Return which bins ``[bins, bands]`` belong to bands of a sixth of an octave, or 200 Hz."""
     hz = torch.linspace(0, sample_rate / 2, bins)
     edges = [500.0]
     while edges[-1] < sample_rate / 2:
@@ -175,7 +175,7 @@ def band_power_distance(
     config: LossConfig,
     window: int = BAND_WINDOW,
 ) -> Tensor:
-    """Mean absolute difference of log10 power, band by band above the cutoff; a scalar."""
+    """Return the mean absolute difference of log10 power by bands above the cutoff; a scalar."""
     bins = window // 2 + 1
     bands = _bands(bins, sample_rate, estimate.device)
     weight = band_weight(bins, sample_rate, cutoff_hz, bandwidth_hz, config.pivot_hz)
@@ -194,7 +194,7 @@ def band_power_distance(
 def spectral_distances(
     log_magnitude: Tensor, phase: Tensor, target: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Raw-prediction losses: L1 of log10 power, and squared error of the compressed spectrum.
+    """Return the L1 of log10 power, and the squared error of the compressed spectrum.
 
     ``log_magnitude [batch, frames, bins]`` (natural), ``phase [..., 2]``, ``target`` complex,
     ``weight [batch, bins]``.

@@ -147,7 +147,7 @@ class PatchTask:
         )
 
     def examples(self, step: int) -> Generator[Pair]:
-        """Batches ``([batch, samples] low, high)`` from ``step`` on."""
+        """Yield batches ``([batch, samples] low, high)`` from ``step`` on."""
         return prefetch(self._batch, step)
 
     def _batch(self, step: int) -> Pair:
@@ -163,7 +163,7 @@ class PatchTask:
         return terms
 
     def losses(self, batch: Pair) -> dict[str, Tensor]:
-        """The terms of :func:`~overtone.training.losses.patch_losses`."""
+        """Return the terms of :func:`~overtone.training.losses.patch_losses`."""
         low, high = to_device(self.device, *batch)
         with autocast(self.device, self.recipe.optimiser.bfloat16):
             detail = self.run(low)
@@ -174,7 +174,7 @@ class PatchTask:
         return step % self.epoch_steps == 0
 
     def validate(self, weights: dict[str, Tensor]) -> ValidationResult:
-        """Means over the patches, for the baseline and the network; the score is the SNR."""
+        """Return means over the patches, for the baseline and the network; the score is the SNR."""
         evaluated = self.build().to(self.device)
         evaluated.load_state_dict(weights)
         found = patch_scores(self.high, restore(evaluated.eval(), self.low))
@@ -187,7 +187,7 @@ class PatchTask:
 
 
 def open_archive(path: Path, recipe: PatchRecipe) -> PatchArchive:
-    """An archive that fits the recipe's network.
+    """Return an archive that fits the recipe's network.
 
     Raises:
         ConfigError: no such archive, damaged, or made with another rate, scale or interpolation.
@@ -234,7 +234,7 @@ def restore(model: nn.Module, low: Samples) -> Samples:
 
 
 def patch_scores(high: Samples, estimate: Samples) -> dict[str, float]:
-    """Means over patches ``[patches, samples]``; those that are silent have no ratio."""
+    """Return the means over patches ``[patches, samples]``; those that are silent have no ratio."""
     scores = [
         (lineage_snr_db(y, x), lineage_lsd(y, x), lsd(y, x))
         for y, x in zip(high, estimate, strict=True)
@@ -245,7 +245,7 @@ def patch_scores(high: Samples, estimate: Samples) -> dict[str, float]:
 
 
 def _active_rms(patches: Samples, sample_rate: int) -> float:
-    """The level that the network meets, pauses aside."""
+    """Return the level that the network meets, pauses aside."""
     meter = LevelMeter(sample_rate)
     meter.push(patches.reshape(1, -1))
     return meter.active_rms()

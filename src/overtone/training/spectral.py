@@ -143,7 +143,7 @@ class SpectralTask:
             self.networks.append(self.discriminators)
 
     def examples(self, step: int) -> Generator[Batch]:
-        """Batches from ``step`` on."""
+        """Yield batches from ``step`` on."""
         draw = partial(self.sampler.batch, size=self.recipe.optimiser.batch_size)
         return prefetch(draw, step)
 
@@ -165,7 +165,7 @@ class SpectralTask:
         return minutes > self.recipe.validation.every_minutes
 
     def validate(self, weights: dict[str, Tensor]) -> ValidationResult:
-        """A row for each cutoff; the score is the mean LSD, negative."""
+        """Return a row for each cutoff; the score is the mean LSD, negative."""
         evaluated = self.build().to(self.device)
         evaluated.load_state_dict(weights)
         r = self.recipe
@@ -181,7 +181,7 @@ class SpectralTask:
 
 
 def discriminator_optimiser(adversary: Adversary, optimiser: StepsConfig) -> OptimisedNetwork:
-    """The discriminators with the network's optimiser, but for rate, clip and weight decay."""
+    """Return the discriminators with the optimiser of the network, but their own rate and clip."""
     own = adversary.config
     settings: OptimiserConfig = optimiser.model_copy(
         update={
@@ -202,7 +202,7 @@ def losses(
     recipe: SpectralRecipe,
     adversary: Adversary | None = None,
 ) -> tuple[dict[str, Tensor], DiscriminatorBatch]:
-    """All loss terms of one batch, and what discriminators are to tell apart.
+    """Return all loss terms of one batch, and what discriminators are to tell apart.
 
     ``total`` is what is minimised; an ``adversary`` adds its terms.
     """

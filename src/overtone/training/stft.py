@@ -15,7 +15,7 @@ from torch import Tensor
 
 @lru_cache(maxsize=32)
 def hann(length: int, device: torch.device) -> Tensor:
-    """The periodic Hann window, ``[length]``."""
+    """Return the periodic Hann window, ``[length]``."""
     return torch.hann_window(length, device=device)
 
 
@@ -95,7 +95,7 @@ def _add(pieces: Tensor, hop: int, samples: int) -> Tensor:
 
 
 def frames(signal: Tensor, window: int, hop: int) -> Tensor:
-    """Normalised one-sided spectra ``[batch, frames, bins]`` (complex) of ``[batch, samples]``.
+    """Return one-sided complex spectra ``[batch, frames, bins]`` of ``[batch, samples]``.
 
     White noise of standard deviation s has bins of mean power s^2, whatever the window, which
     must be even and a whole number of hops.
@@ -107,7 +107,7 @@ def frames(signal: Tensor, window: int, hop: int) -> Tensor:
 
 
 def overlap_add(spectrum: Tensor, window: int, hop: int) -> Tensor:
-    """Inverse of :func:`frames`: Hann synthesis window, ``[batch, samples]``."""
+    """Return the inverse of :func:`frames`: Hann synthesis window, ``[batch, samples]``."""
     taper = hann(window, spectrum.device)
     # Squared Hann windows add up to 3/8 of the window over the hop: 1.5 at a quarter.
     scale = taper.square().sum().sqrt() * (hop * 8 / 3) / window
@@ -116,6 +116,6 @@ def overlap_add(spectrum: Tensor, window: int, hop: int) -> Tensor:
 
 
 def power(spectrum: Tensor) -> Tensor:
-    """Squared magnitude of a complex tensor."""
+    """Return the squared magnitude of a complex tensor."""
     squared: Tensor = _Power.apply(spectrum)  # type: ignore[no-untyped-call]
     return squared

@@ -31,13 +31,13 @@ class Task(Protocol):
     metadata: dict[str, Any]
 
     def examples(self, step: int) -> Generator[Any]:
-        """Batches from ``step`` on; the same for the same step, however often a run was cut."""
+        """Yield batches from ``step`` on; a step's are the same, however often a run was cut."""
 
     def step(self, batch: Any, step: int) -> dict[str, Tensor]:
         """Make one optimisation step of every network that is due; returns figures for the log."""
 
     def validation_due(self, step: int, minutes: float) -> bool:
-        """Whether to validate after ``step``, ``minutes`` after the last time."""
+        """Return whether to validate after ``step``, ``minutes`` after the last time."""
 
     def validate(self, weights: dict[str, Tensor]) -> ValidationResult:
         """Evaluate a set of weights on what was held out."""

@@ -57,7 +57,7 @@ def validate(
     settings: ValidationConfig,
     level_rms: float,
 ) -> list[dict[str, float]]:
-    """Mean LSD, LSD-HF, LSD-LF, SNR (dB) by cutoff, the faithful SNR, and the input's own beside.
+    """Return mean LSDs and SNRs (dB) by cutoff, the faithful SNR, and the input's own beside.
 
     Each clip, at ``level_rms``, counts up to its corpus's bandwidth; a corpus takes part at a
     cutoff when that leaves at least a third of its bandwidth to predict.
