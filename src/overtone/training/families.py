@@ -21,10 +21,10 @@ from overtone.models.afilm import AFiLMUNet
 from overtone.models.audiounet import AudioUNet
 from overtone.models.extender import SpectralExtender
 from overtone.models.tfilm import TFiLMUNet
-from overtone.training.patches import AFiLMRecipe, AudioUNetRecipe, PatchTask, TFiLMRecipe
 from overtone.training.recipe import Recipe, problems, read_toml
 from overtone.training.spectral import SpectralRecipe, SpectralTask
 from overtone.training.task import Log, Task
+from overtone.training.waveform import AFiLMRecipe, AudioUNetRecipe, TFiLMRecipe, WaveformTask
 
 
 class Family(NamedTuple):
@@ -38,9 +38,9 @@ class Family(NamedTuple):
 
 FAMILIES: dict[str, Family] = {
     "extender": Family(SpectralRecipe, SpectralExtender, SpectralTask, spectral.write),
-    "audiounet": Family(AudioUNetRecipe, AudioUNet, PatchTask, waveform.write),
-    "tfilm": Family(TFiLMRecipe, TFiLMUNet, PatchTask, waveform.write),
-    "afilm": Family(AFiLMRecipe, AFiLMUNet, PatchTask, waveform.write),
+    "audiounet": Family(AudioUNetRecipe, AudioUNet, WaveformTask, waveform.write),
+    "tfilm": Family(TFiLMRecipe, TFiLMUNet, WaveformTask, waveform.write),
+    "afilm": Family(AFiLMRecipe, AFiLMUNet, WaveformTask, waveform.write),
 }
 """By the key ``network`` of a recipe; one without it is the extender's."""
 

@@ -45,7 +45,7 @@ class ArchivesConfig(Settings):
     validation: str
 
 
-class PatchRecipe(Recipe):
+class WaveformRecipe(Recipe):
     """A network of the AudioUNet family, on archives of patches."""
 
     archives: ArchivesConfig
@@ -90,33 +90,33 @@ class PatchRecipe(Recipe):
         )
 
 
-class AudioUNetRecipe(PatchRecipe):
+class AudioUNetRecipe(WaveformRecipe):
     """AudioUNet (Kuleshov et al. 2017)."""
 
     network: Literal["audiounet"]
     model: AudioUNetConfig = AudioUNetConfig()
 
 
-class TFiLMRecipe(PatchRecipe):
+class TFiLMRecipe(WaveformRecipe):
     """The TFiLM U-Net (Birnbaum et al. 2019)."""
 
     network: Literal["tfilm"]
     model: TFiLMConfig = TFiLMConfig()
 
 
-class AFiLMRecipe(PatchRecipe):
+class AFiLMRecipe(WaveformRecipe):
     """The AFiLM U-Net (Rakotonirina 2021)."""
 
     network: Literal["afilm"]
     model: AFiLMConfig = AFiLMConfig()
 
 
-class PatchTask:
+class WaveformTask:
     """Patches in an order drawn anew each epoch; validation on all patches of the other archive."""
 
     def __init__(
         self,
-        recipe: PatchRecipe,
+        recipe: WaveformRecipe,
         build: Callable[[], nn.Module],
         data_root: Path,
         *,
@@ -186,7 +186,7 @@ class PatchTask:
         return ValidationResult([*rows, {"label": "gain"} | gain], found["lineage_snr_db"])
 
 
-def open_archive(path: Path, recipe: PatchRecipe) -> PatchArchive:
+def open_archive(path: Path, recipe: WaveformRecipe) -> PatchArchive:
     """Return an archive that fits the recipe's network.
 
     Raises:

@@ -20,7 +20,7 @@ from overtone.training.checkpoint import load_model
 from overtone.training.families import make_task as make_any_task
 from overtone.training.families import read_recipe
 from overtone.training.losses import PatchLossConfig, patch_losses
-from overtone.training.patches import PatchRecipe, PatchTask, patch_scores, restore
+from overtone.training.waveform import WaveformRecipe, WaveformTask, patch_scores, restore
 
 RECIPE = """
 name = "tiny"
@@ -200,9 +200,9 @@ def test_the_log_has_baseline_network_and_gain_each_epoch(run):
 
 def test_the_best_is_kept_and_not_the_last(run, monkeypatch):
     scores = iter([2.0, 1.0])
-    validate = PatchTask.validate
+    validate = WaveformTask.validate
     monkeypatch.setattr(
-        PatchTask,
+        WaveformTask,
         "validate",
         lambda self, weights: replace(validate(self, weights), score=next(scores)),
     )
@@ -273,7 +273,7 @@ def test_epochs_and_steps_each_belong_to_their_recipes(archives, tmp_path):
     assert "its length is in epochs; use --epochs" in str(wrong.exception)
     right = CliRunner().invoke(app, [*base, "--epochs", "1", "--no-compile", "--threads", "1"])
     assert right.exit_code == 0, right.output
-    assert isinstance(load_model(tmp_path / "run" / "last")[1], PatchRecipe)
+    assert isinstance(load_model(tmp_path / "run" / "last")[1], WaveformRecipe)
 
 
 def test_the_losses_are_the_metrics(rng):
