@@ -114,7 +114,8 @@ def waveform_model(tmp_path_factory: pytest.TempPathFactory, waveform_info: dict
     import onnx
     from onnx import helper, numpy_helper
 
-    from overtone.inference.info import METADATA_KEY, WaveformInfo
+    from overtone.inference.family import METADATA_KEY
+    from overtone.inference.waveform import WaveformInfo
 
     low, high = (
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["channels", "samples"])

@@ -22,7 +22,7 @@ from overtone.audio.files import read_audio
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.dsp.level import active_rms
 from overtone.inference.model import Model, load_model
-from overtone.inference.stream import EnhanceStream
+from overtone.inference.pipeline import EnhanceStream
 from overtone.metrics import lsd_hf, side_mid_db
 from overtone.metrics.spectral import band_bins, power, spectrum_blocks
 from overtone.report import Cell, Column, Table

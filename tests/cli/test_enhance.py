@@ -19,7 +19,8 @@ from overtone.cli import main
 from overtone.cli.options import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.errors import AudioFileError, ModelError
-from overtone.inference.enhancer import MAX_RATE_HZ, MIN_RATE_HZ, FileReport
+from overtone.inference.checks import MAX_RATE_HZ, MIN_RATE_HZ
+from overtone.inference.enhancer import FileReport
 
 
 class Copier:
@@ -67,7 +68,7 @@ class Copier:
 @pytest.fixture
 def copier(monkeypatch):
     copier = Copier()
-    monkeypatch.setattr("overtone.inference.batch.make_default_enhancer", copier)
+    monkeypatch.setattr("overtone.inference.jobs.make_default_enhancer", copier)
     return copier
 
 
@@ -165,7 +166,7 @@ def test_nothing_is_overwritten_unless_asked(recordings, overtone):
     Path("a.enhanced.wav").write_text("mine")
     code, out, err = overtone("enhance", "a.wav", "b.flac")
     assert code == 1
-    assert "a.wav: skipped, a.enhanced.wav exists already (--force" in err
+    assert "a.wav: skipped, a.enhanced.wav exists already; use --force" in err
     assert out.startswith("b.flac -> ")
     assert Path("a.enhanced.wav").read_text() == "mine"
     assert overtone("enhance", "a.wav", "-f")[0] == 0
@@ -265,7 +266,7 @@ def test_a_name_that_is_not_unicode_is_no_obstacle(recordings, overtone, option)
     ("changes", "said"),
     [
         ({"cutoff_given": True}, "cutoff 3.91 kHz (given), model copier"),
-        ({"note": "made for others"}, "(93% sure), model copier (made for others), "),
+        ({"warning": "made for others"}, "(93% sure), model copier (made for others), "),
         ({"clipped_samples": 12}, "12 samples clipped"),
         ({"clipped_samples": 1}, "1 sample clipped"),
         (
@@ -283,13 +284,13 @@ def test_a_name_that_is_not_unicode_is_no_obstacle(recordings, overtone, option)
         (
             {
                 "changed": False,
-                "note": "full band already",
+                "warning": "full band already",
                 "cutoff": CutoffEstimate("full band", 22050.0, 0.8),
             },
             "full band to 22.05 kHz (80% sure), unchanged: full band already",
         ),
         (
-            {"changed": False, "note": "silent", "cutoff": CutoffEstimate("unsure", None, 0.0)},
+            {"changed": False, "warning": "silent", "cutoff": CutoffEstimate("unsure", None, 0.0)},
             "cutoff unsure, unchanged: silent",
         ),
     ],
@@ -364,9 +365,10 @@ SCRIPT = """
 import time
 from pathlib import Path
 import soundfile
-import overtone.inference.batch as batch
+import overtone.inference.jobs as batch
 from overtone.dsp.bandwidth import CutoffEstimate
-from overtone.inference.enhancer import MAX_RATE_HZ, MIN_RATE_HZ, FileReport
+from overtone.inference.checks import MAX_RATE_HZ, MIN_RATE_HZ
+from overtone.inference.enhancer import FileReport
 
 class Slow:
     def enhance_file(self, source, destination, *, progress=None, **options):
@@ -386,7 +388,7 @@ class Slow:
 def make(settings, threads):
     return Slow()
 """
-RUN = "import slow, overtone.inference.batch as b; b.make_default_enhancer = slow.make; "
+RUN = "import slow, overtone.inference.jobs as b; b.make_default_enhancer = slow.make; "
 RUN += "from overtone.cli import main; main()"
 
 

@@ -10,7 +10,7 @@ from overtone.cli import main
 from overtone.cli.live import describe
 from overtone.errors import InvalidInputError
 from overtone.inference import Enhancer, StreamEnhancer
-from overtone.inference.duplex import Meter, run_duplex
+from overtone.inference.microphone import Meter, run_duplex
 
 
 class PortAudioError(Exception):

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from overtone.cli import main
-from overtone.inference.info import SpectralInfo, WaveformInfo
+from overtone.inference.spectral import SpectralInfo
+from overtone.inference.waveform import WaveformInfo
 
 TOY = SpectralInfo(
     name="toy",
@@ -15,7 +16,6 @@ TOY = SpectralInfo(
     window_samples=960,
     hop_samples=480,
     lookahead_frames=2,
-    context_shape=(2, 3, 4),
     min_cutoff_hz=1000.0,
     max_cutoff_hz=14000.0,
     level_rms=0.05,

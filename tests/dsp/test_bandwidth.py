@@ -12,7 +12,7 @@ from scipy import signal
 
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
 from overtone.degrade.lowpass import LowPass, apply
-from overtone.dsp.bandwidth import REACH_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
+from overtone.dsp.bandwidth import USABLE_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
 from overtone.dsp.decimation import decimation_response
 from overtone.errors import InvalidInputError
 
@@ -271,19 +271,19 @@ LOW_PASSES = [
 def test_a_slope_falls_from_the_cutoff_to_where_too_little_is_left(recording, low_pass):
     samples, rate = recording("speech_en_48k")
     estimate = estimate_cutoff(apply(samples, rate, low_pass), rate)
-    hz, down_db = np.array(estimate.slope).T
+    hz, down_db = np.array(estimate.transition).T
     assert hz[0] == estimate.cutoff_hz
-    assert hz[-1] == estimate.reach_hz
+    assert hz[-1] == estimate.usable_edge_hz
     assert (np.diff(hz) > 0).all()
     assert (np.diff(down_db) >= 0).all()
     assert down_db[0] >= 0
-    assert down_db[-1] <= REACH_DB
+    assert down_db[-1] <= USABLE_DB
 
 
 @pytest.mark.parametrize("low_pass", LOW_PASSES[:2], ids=str)
 def test_a_gentle_slope_is_found_about_as_it_is_and_rather_too_high(recording, low_pass):
     samples, rate = recording("speech_en_48k")
-    slope = estimate_cutoff(apply(samples, rate, low_pass), rate).slope
+    slope = estimate_cutoff(apply(samples, rate, low_pass), rate).transition
     ratios = [hz / low_pass.edge_hz(down_db) for hz, down_db in slope if down_db > 3]
     assert ratios
     assert max(ratios) < 1.15
@@ -296,9 +296,9 @@ def test_a_steep_edge_has_hardly_a_slope_and_is_not_lifted(recording):
         estimate_cutoff(apply(samples, rate, low_pass), rate)
         for low_pass in (LOW_PASSES[-1], LOW_PASSES[0])
     )
-    assert steep.reach_hz / steep.cutoff_hz < 1.08 < gentle.reach_hz / gentle.cutoff_hz
-    assert all(down_db == 0 for _, down_db in steep.slope)
-    assert gentle.slope[-1][1] > 10
+    assert steep.usable_edge_hz / steep.cutoff_hz < 1.08 < gentle.usable_edge_hz / gentle.cutoff_hz
+    assert all(down_db == 0 for _, down_db in steep.transition)
+    assert gentle.transition[-1][1] > 10
 
 
 @pytest.mark.parametrize("name", ["speech_en_48k", "speech_nl_male_24k", "piano_44k"])
@@ -307,7 +307,7 @@ def test_scipys_decimation_is_known_exactly(recording, name, scale):
     samples, rate = recording(name)
     high_rate = 4000 * scale
     low = signal.decimate(soxr.resample(samples[0], rate, high_rate), scale)
-    hz, down_db = np.array(estimate_cutoff(low, 4000).slope).T
+    hz, down_db = np.array(estimate_cutoff(low, 4000).transition).T
     assert hz[-1] > 0.92 * 2000
     wanted_db = -20 * np.log10(decimation_response(hz, high_rate, scale))
     lifted = down_db > 0
@@ -323,7 +323,7 @@ def test_another_low_pass_is_not_taken_for_scipys(recording, name):
     for family in ("butterworth", "bessel", "elliptic", "resampler", "brickwall"):
         low_pass = LowPass(family, 0.85 * 4000, order=8)
         low = soxr.resample(apply(samples, rate, low_pass)[0], rate, 8000)
-        for hz, down_db in estimate_cutoff(low, 8000).slope:
+        for hz, down_db in estimate_cutoff(low, 8000).transition:
             really_db = max(0.0, low_pass_db(low_pass, hz, rate))
             assert down_db < really_db + 6
 
@@ -337,5 +337,5 @@ def low_pass_db(low_pass: LowPass, hz: float, rate: int) -> float:
 
 def test_without_a_cutoff_there_is_no_slope(recording):
     samples, rate = recording("speech_en_48k")
-    assert estimate_cutoff(samples, rate).slope == ()
-    assert CutoffEstimate("unsure", None, 0.0).reach_hz is None
+    assert estimate_cutoff(samples, rate).transition == ()
+    assert CutoffEstimate("unsure", None, 0.0).usable_edge_hz is None

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overtone.dsp.resample import StreamResampler, Thinner, resample, resampled_length
+from overtone.dsp.resample import Decimator, StreamResampler, resample, resampled_length
 
 RATES = st.sampled_from([1000, 7001, 8000, 16000, 22050, 44100, 48000, 96000])
 
@@ -54,9 +54,9 @@ def test_equal_rates_change_nothing(rng):
     assert resample(signal, 48000, 48000) is signal
 
 
-def test_stuffing_keeps_the_band_and_filters_nothing(rng):
+def test_zero_insertion_keeps_the_band_and_filters_nothing(rng):
     signal = rng.standard_normal((2, 100)).astype(np.float32)
-    stream = StreamResampler(8000, 24000, 2, stuffing=3)
+    stream = StreamResampler(8000, 24000, 2, zero_insertion=3)
     stuffed = np.concatenate([stream.push(signal), stream.flush()], axis=1)
     assert stuffed.shape == (2, 300)
     # The discrete spectrum of a stuffed signal is that of the signal, as loud, over and over.
@@ -65,9 +65,9 @@ def test_stuffing_keeps_the_band_and_filters_nothing(rng):
 
 
 @pytest.mark.parametrize("cuts", [[], [1, 2, 3], [10, 11, 40]])
-def test_thinning_takes_every_nth_sample_in_any_blocks(rng, cuts):
+def test_decimation_takes_every_nth_sample_in_any_blocks(rng, cuts):
     signal = rng.standard_normal((2, 50)).astype(np.float32)
-    thinner = Thinner(3, 2)
-    parts = [thinner.push(part) for part in np.split(signal, cuts, axis=1)]
-    found = np.concatenate([*parts, thinner.flush()], axis=1)
+    decimator = Decimator(3, 2)
+    parts = [decimator.push(part) for part in np.split(signal, cuts, axis=1)]
+    found = np.concatenate([*parts, decimator.flush()], axis=1)
     np.testing.assert_array_equal(found, signal[:, ::3])

@@ -6,7 +6,8 @@ import overtone
 from overtone.audio.files import probe, read_audio
 from overtone.dsp.resample import resample, resampled_length
 from overtone.errors import AudioFileError, InvalidInputError
-from overtone.inference.enhancer import Enhancer, default_output_rate
+from overtone.inference.enhancer import Enhancer
+from overtone.inference.planning import default_output_rate
 from overtone.metrics import lsd, snr_db
 
 
@@ -93,8 +94,8 @@ def test_silence_and_full_band_come_back_as_they_were(enhancer, rng):
     np.testing.assert_array_equal(enhancer.enhance(silence, 48000)[0], silence)
     noise = (0.1 * rng.standard_normal((1, 96000))).astype(np.float32)
     np.testing.assert_array_equal(enhancer.enhance(noise, 48000)[0], noise)
-    assert enhancer.plan([noise], 48000).note == "full band already"
-    assert enhancer.plan([silence], 48000).note == "silent"
+    assert enhancer.plan([noise], 48000).warning == "full band already"
+    assert enhancer.plan([silence], 48000).warning == "silent"
 
 
 @pytest.mark.parametrize("signal", ["dc", "clipped"])
@@ -162,7 +163,7 @@ def test_a_full_band_file_is_copied_exactly(enhancer, examples_dir, tmp_path):
     source = examples_dir / "speech_en_48k.flac"
     report = enhancer.enhance_file(source, tmp_path / "out.flac")
     assert not report.changed
-    assert report.note
+    assert report.warning
     np.testing.assert_array_equal(read_audio(tmp_path / "out.flac")[0], read_audio(source)[0])
 
 

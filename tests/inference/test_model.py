@@ -5,8 +5,10 @@ import onnx
 import pytest
 
 from overtone.errors import InvalidInputError, ModelError
-from overtone.inference.info import METADATA_KEY
+from overtone.inference.family import METADATA_KEY
 from overtone.inference.model import list_models, load_model, model_path
+
+CONDITIONS = {"cutoff_hz": 5000.0, "fidelity": 0.0}
 
 
 def shipped(kind):
@@ -123,10 +125,10 @@ def test_state_carries_across_chunks(rng):
     bins = model.info.bins
     spectrum = (rng.standard_normal((2, 12, bins, 2)) * 0.1).astype(np.float32)
     spectrum = spectrum.view(np.complex64)[..., 0]
-    whole, _ = model.run(spectrum, 5000.0, model.initial_state(2))
+    whole, _ = model.run({"spectrum": spectrum}, CONDITIONS, model.initial_state(2))
     state, parts = model.initial_state(2), []
     for part in np.split(spectrum, [1, 2, 7], axis=1):
-        out, state = model.run(np.ascontiguousarray(part), 5000.0, state)
+        out, state = model.run({"spectrum": part}, CONDITIONS, state)
         parts.append(out)
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
 
@@ -155,17 +157,18 @@ def test_damaged_metadata_of_a_waveform_model_is_refused(tmp_path, waveform_info
             load_model(path)
 
 
-def test_a_model_remarks_on_recordings_it_was_not_made_for(waveform_model):
+def test_a_model_warns_of_recordings_it_was_not_made_for(waveform_model):
     info = load_model(waveform_model, device="cpu").info
     for cutoff_hz in (1550, 1700, 2000, 2150):
-        assert info.remark(cutoff_hz) == ""
+        assert info.warning(cutoff_hz) == ""
     for cutoff_hz in (1000, 1400, 2300, 4000):
-        assert info.remark(cutoff_hz) == "this model is made for recordings that end at 2000 Hz"
-    assert load_model("speech", device="cpu").info.remark(16000) == ""
+        assert info.warning(cutoff_hz) == "this model is made for recordings that end at 2000 Hz"
+    assert load_model("speech", device="cpu").info.warning(16000) == ""
 
 
 def test_a_model_leaves_the_processes_small_numbers_alone():
     model = load_model("speech", device="cpu", threads=1)
-    model.run(np.zeros((1, 3, model.info.bins), np.complex64), 4000.0, model.initial_state(1))
+    silence = np.zeros((1, 3, model.info.bins), np.complex64)
+    model.run({"spectrum": silence}, CONDITIONS, model.initial_state(1))
     smallest = np.float64(5e-324)
     assert smallest * 1.0 > 0  # onnxruntime can make the whole thread flush them to zero

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from overtone.degrade.spline import decimate, interpolate
-from overtone.inference.info import WaveformInfo
-from overtone.inference.patches import (
+from overtone.inference.waveform import (
     Interpolation,
     PatchResidual,
+    WaveformInfo,
     spline_response,
 )
 

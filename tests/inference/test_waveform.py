@@ -9,9 +9,9 @@ from overtone.degrade.spline import decimate
 from overtone.dsp.resample import resample, resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference import Enhancer, StreamEnhancer
-from overtone.inference.duplex import run_duplex
+from overtone.inference.microphone import run_duplex
 from overtone.inference.model import load_model
-from overtone.inference.stream import EnhanceStream
+from overtone.inference.pipeline import EnhanceStream
 
 # Below, at and above the model's 16 kHz; around it, past it and back.
 RATES = [
@@ -111,7 +111,7 @@ def test_a_file_from_the_lineages_own_decimation_is_recognised(enhancer, example
     low = decimate(resample(speech, rate, 16000), 4)
     plan = enhancer.plan([low], 4000)
     assert 0.7 * 2000 < plan.extend_from_hz < 0.9 * 2000
-    assert plan.note == ""
+    assert plan.warning == ""
 
 
 @pytest.mark.parametrize(
@@ -131,10 +131,10 @@ def test_plans_say_where_the_model_does_not_fit(
 ):
     noise = make_noise(rate)
     plan = enhancer.plan([noise], rate, cutoff_hz=cutoff_hz)
-    assert (plan.extend_from_hz is not None, plan.note) == (extended, note)
+    assert (plan.extend_from_hz is not None, plan.warning) == (extended, note)
     live = StreamEnhancer(rate, cutoff_hz=cutoff_hz, enhancer=enhancer)
     assert live.plan.extend_from_hz == plan.extend_from_hz
-    assert live.plan.note == note
+    assert live.plan.warning == note
     out, _ = enhancer.enhance(noise, rate, cutoff_hz=cutoff_hz)
     assert np.isfinite(out).all()
 

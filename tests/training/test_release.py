@@ -19,7 +19,7 @@ from overtone.errors import ConfigError, InvalidInputError
 from overtone.export import spectral
 from overtone.export.graph import LARGE_WEIGHT
 from overtone.export.spectral import ROUNDING_TOLERANCE
-from overtone.inference.info import METADATA_KEY
+from overtone.inference.family import METADATA_KEY
 from overtone.training import checkpoint as checkpoints
 from overtone.training.release import export
 from overtone.training.validate import extend, runtime_model
@@ -110,7 +110,6 @@ def test_the_file_says_what_it_is(exported, tiny):
         "window_samples": 768,
         "hop_samples": 192,
         "lookahead_frames": 2,
-        "context_shape": (2, 6, 16),
         "min_cutoff_hz": 1000.0,
         "max_cutoff_hz": 14000.0,
         "level_rms": 0.05,

@@ -9,7 +9,7 @@ import torch
 
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.metrics import lsd, snr_db
-from overtone.models.extender import SpectralExtender
+from overtone.models.extender import ExtenderConfig, ExtenderState, SpectralExtender
 from overtone.training.validate import extend, runtime_model, validate
 
 RATE = 48000
@@ -21,6 +21,13 @@ class Stub(torch.nn.Linear):
     def __init__(self, factor):
         super().__init__(1, 1)
         self.factor = factor
+        self.config = ExtenderConfig()
+
+    def initial_state(self, batch):
+        c = self.config
+        return ExtenderState(
+            torch.zeros(1, batch, 1, 1), torch.zeros(batch, c.lookahead_frames, c.bins, 2)
+        )
 
     def forward(self, spectrum, cutoff_hz, fidelity, context, delay):
         line = torch.cat([delay, spectrum], dim=1)
@@ -33,7 +40,9 @@ def runtime(tiny):
     """What runs a network as a recipe of such a model describes it."""
 
     def make(network, **model):
-        info = tiny(model=model).describe({"step": 0, "seconds": 0.0}, 0)
+        recipe = tiny(model=model)
+        network.config = recipe.model
+        info = recipe.describe({"step": 0, "seconds": 0.0}, 0)
         return runtime_model(network, info)
 
     return make

@@ -32,8 +32,7 @@ from overtone.cli.printer import Printer
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 
 if TYPE_CHECKING:
-    from overtone.inference.batch import Settings
-    from overtone.inference.plan import Outcome
+    from overtone.inference.jobs import Outcome, Settings
 
 # As in overtone.inference.enhancer, which is too heavy to import for them.
 PICTURE_S = 60.0  # a spectrogram of more would show less, and an hour would not fit in memory
@@ -135,7 +134,7 @@ def enhance(
     overtone enhance recordings/ "tapes/*.mp3" -o enhanced/ -j 4
     overtone enhance old.mp3 -o new.flac --cutoff 5.5k --rate 44.1k --plot
     """
-    from overtone.inference.batch import Settings
+    from overtone.inference.jobs import Settings
 
     if plot and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
@@ -168,15 +167,14 @@ def _enhance_all(
     plot: bool,
 ) -> int:
     """Enhance all that the arguments mean and return how many files failed."""
-    from overtone.inference.batch import run
-    from overtone.inference.plan import find_sources, plan, refuse_existing
+    from overtone.inference.jobs import find_sources, make_tasks, part_existing, run
 
     sources, failures = find_sources(names, exclude=Path(output) if output else None)
     if not sources and not failures:
         raise InvalidInputError("nothing to do: the files found are *.enhanced.* already")
-    tasks = plan(sources, output, pictures=plot)
+    tasks = make_tasks(sources, output, pictures=plot)
     if not settings.overwrite:
-        tasks, existing = refuse_existing(tasks, pictures=plot)
+        tasks, existing = part_existing(tasks, pictures=plot)
         failures += existing
     for failure in failures:
         printer.outcome(failure)
@@ -197,7 +195,7 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
     import numpy as np
 
     from overtone.audio.files import AudioReader
-    from overtone.inference.plan import describe_os_error, picture_path
+    from overtone.inference.jobs import describe_os_error, picture_path
     from overtone.report import plot_spectrograms
 
     report = outcome.report

@@ -18,7 +18,7 @@ from overtone.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from overtone.inference.duplex import Meter
+    from overtone.inference.microphone import Meter
 
 METER_WIDTH = 30
 METER_RANGE_DB = 60.0
@@ -78,13 +78,13 @@ def live(
     \b
     overtone live --cutoff 4k
     """
-    from overtone.inference.duplex import describe_devices, import_sounddevice, run_duplex
+    from overtone.inference.microphone import describe_devices, import_sounddevice, run_duplex
 
     import_sounddevice()  # before a model is loaded for nothing
     if list_devices:
         typer.echo(describe_devices())
         return
-    from overtone.inference.live import StreamEnhancer
+    from overtone.inference.streaming import StreamEnhancer
 
     enhancer = StreamEnhancer(
         rate,

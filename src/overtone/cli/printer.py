@@ -10,11 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from overtone.cli.options import in_options
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from overtone.inference.enhancer import FileReport
-    from overtone.inference.plan import Outcome
+    from overtone.inference.jobs import Outcome
 
 
 class Printer:
@@ -39,7 +41,7 @@ class Printer:
         """Print how one file went."""
         self.advance(outcome.source, 1.0)
         if outcome.error is not None:
-            self._print(f"overtone: {outcome.error}", sys.stderr)
+            self._print(f"overtone: {in_options(outcome.error)}", sys.stderr)
         if outcome.defect is not None:
             self._print(outcome.defect, sys.stderr)
         if self._as_json:
@@ -85,11 +87,12 @@ class Printer:
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome in the form that ``--json`` prints."""
+    error = {} if outcome.error is None else {"error": in_options(outcome.error)}
     if outcome.report is None:
-        return {"source": str(outcome.source), "error": outcome.error}
+        return {"source": str(outcome.source)} | error
     report = asdict(outcome.report) | {"realtime_factor": outcome.report.realtime_factor}
-    del report["cutoff"]["slope"]  # dozens of numbers for no reader
-    return report if outcome.error is None else report | {"error": outcome.error}
+    del report["cutoff"]["transition"]  # dozens of numbers for no reader
+    return report | error
 
 
 def describe(report: FileReport) -> str:
@@ -99,9 +102,9 @@ def describe(report: FileReport) -> str:
         _describe_cutoff(report),
     ]
     if report.changed:
-        parts.append(f"model {report.model}" + (f" ({report.note})" if report.note else ""))
+        parts.append(f"model {report.model}" + (f" ({report.warning})" if report.warning else ""))
     else:
-        parts.append(f"unchanged: {report.note}" if report.note else "unchanged")
+        parts.append(f"unchanged: {report.warning}" if report.warning else "unchanged")
     parts.append(f"{report.seconds:.2f} s, {report.realtime_factor:.3g} x real time")
     if report.clipped_samples:
         plural = "" if report.clipped_samples == 1 else "s"

@@ -23,7 +23,7 @@ from overtone.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from overtone.audio.pcm import PcmFormat
-    from overtone.inference.live import StreamEnhancer
+    from overtone.inference.streaming import StreamEnhancer
 
 STDIN = "standard input"
 INTERRUPTED = 128 + signal.SIGINT
@@ -119,7 +119,7 @@ def stream(
     arecord -f S16_LE -r 16000 -c 1 | overtone stream | aplay
     ffmpeg -i call.amr -f s16le - | overtone stream -f s16le --rate 8k --channels 1 > call.raw
     """
-    from overtone.inference.live import StreamEnhancer
+    from overtone.inference.streaming import StreamEnhancer
 
     pcm, limit = _input_format(sample_format, rate, channels)
     enhancer = StreamEnhancer(
@@ -128,7 +128,7 @@ def stream(
         output_rate=output_rate,
         cutoff_hz=cutoff,
         level_dbfs=level,
-        listen_s=listen,
+        analysis_s=listen,
         model=model,
         device=device.value,
         fidelity=fidelity,

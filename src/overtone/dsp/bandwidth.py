@@ -27,12 +27,12 @@ from overtone.errors import InvalidInputError
 Verdict = Literal["band-limited", "full band", "unsure"]
 Floats = NDArray[np.float64]
 
-# Listening.
+# Analysis.
 FRAME_S, FRAME_MULTIPLE = 2048 / 48000, 64
 """Hann frame, about as long at every rate, so that spectra compare; a multiple for fast FFTs."""
 BATCH_FRAMES = 64
 ENOUGH_LOUD_S = 30.0
-"""Seconds of loud frames after which the estimator has heard enough and stops."""
+"""Seconds of loud frames after which the estimator has enough and stops."""
 MIN_LOUD_S = 0.25
 VIEWS_DB = ((0.0, 14.0), (14.0, 40.0))
 """Loud frames, by how far they lie under the loudest. In speech the first view holds vowels, the
@@ -69,21 +69,21 @@ RESAMPLED_HZ, RESAMPLER_EDGE, RESAMPLER_ODDS = 24000, (0.78, 0.97), 30.0
 such a part of its Nyquist frequency: so much more likely than lower down."""
 
 DECIMATIONS = (2, 3, 4)
-"""By how much a file of so low a rate may have been thinned by scipy, after a filter that is known
-exactly (larger factors have the last one's, within 4 dB); each as likely as a resampler's edge at
-one place."""
+"""By how much a file of so low a rate may have been decimated by scipy, after a filter that is
+known exactly (larger factors have the last one's, within 4 dB); each as likely as a resampler's
+edge at one place."""
 
-REACH_DB, KNOWN_REACH_DB, OVER_FLOOR_DB = 40.0, 50.0, 10.0
-"""A low-pass's slope still holds the recording, softer, where it is at most so far down (the second
-where the filter is known exactly), and lies so far above the floor that it ends on. Beyond, a
-prediction comes closer."""
+USABLE_DB, KNOWN_USABLE_DB, OVER_FLOOR_DB = 40.0, 50.0, 10.0
+"""A low-pass's transition band still holds the recording, softer, where it is at most so far down
+(the second where the filter is known exactly), and lies so far above the floor that it ends on.
+Beyond, a prediction comes closer."""
 GENTLE_ORDER = 32
-"""The steepest low-pass whose slope is lifted. An error of half a band in where it lies is one of
-4 dB in its level, and of 8 dB at the next order."""
-LIFT_QUANTILE = 0.25
-"""Of what the likely curves say a slope has to be lifted by: too loud is worse than too soft."""
-SLOPE_STEPS = 48
-"""Points an octave at which a slope is given."""
+"""The steepest low-pass whose roll-off is compensated. An error of half a band in where it lies is
+one of 4 dB in its level, and of 8 dB at the next order."""
+COMPENSATION_QUANTILE = 0.25
+"""Of what the likely curves say a transition band has lost: too loud is worse than too soft."""
+TRANSITION_STEPS = 48
+"""Points an octave at which a transition band is given."""
 
 # The decision.
 FULL_BAND_RATIO = 0.97
@@ -102,7 +102,7 @@ AUDIBLE_RANGE_DB = (60.0, 75.0)
 """if it also lies the first of these below the strongest; beyond the second it always is."""
 
 
-Slope = tuple[tuple[float, float], ...]
+TransitionBand = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -112,19 +112,19 @@ class CutoffEstimate:
     ``cutoff_hz`` is where the real band ends when ``verdict`` is "band-limited", the Nyquist
     frequency when it is "full band", and None when it is "unsure". ``confidence`` is the
     probability (0..1) of the answer given: of a full band, or of a cutoff near ``cutoff_hz``.
-    ``slope`` is what is known of the low-pass above the cutoff, as ``(Hz, dB down)``, ascending;
-    it ends where too little of the recording is left, at ``reach_hz``.
+    ``transition`` is the low-pass's transition band as far as it is known, as ``(Hz, dB down)``,
+    ascending; it ends where too little of the recording is left, at ``usable_edge_hz``.
     """
 
     verdict: Verdict
     cutoff_hz: float | None
     confidence: float
-    slope: Slope = ()
+    transition: TransitionBand = ()
 
     @property
-    def reach_hz(self) -> float | None:
+    def usable_edge_hz(self) -> float | None:
         """Up to where the recording holds something of use; None without a cutoff."""
-        return self.slope[-1][0] if self.slope else self.cutoff_hz
+        return self.transition[-1][0] if self.transition else self.cutoff_hz
 
 
 UNSURE = CutoffEstimate("unsure", None, 0.0)
@@ -133,7 +133,7 @@ UNSURE = CutoffEstimate("unsure", None, 0.0)
 class CutoffEstimator:
     """Finds the cutoff of audio that arrives in blocks; memory and result do not depend on them.
 
-    Listens until it has heard 30 s of loud frames and ignores what follows.
+    Analyses until it has 30 s of loud frames and ignores what follows.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -151,7 +151,7 @@ class CutoffEstimator:
         self._done = False
 
     def push(self, samples: ArrayLike) -> None:
-        """Listen to the next block, ``[channels, samples]`` or ``[samples]``, full scale 1."""
+        """Analyse the next block, ``[channels, samples]`` or ``[samples]``, full scale 1."""
         block = np.atleast_2d(np.asarray(samples, dtype=np.float32))
         if block.ndim != 2:
             raise InvalidInputError(f"samples must have 1 or 2 axes, not {block.ndim}")
@@ -167,16 +167,16 @@ class CutoffEstimator:
         batch = step + self._frame_samples - self._hop_samples
         start = 0
         while block.shape[1] - start >= batch and not self._done:
-            self._listen(self._classes, block[:, start : start + batch])
+            self._analyse(self._classes, block[:, start : start + batch])
             self._done = self._loud_s(self._classes) >= ENOUGH_LOUD_S
             start += step
         self._pending = block[:, start:].copy()
 
     def estimate(self) -> CutoffEstimate:
-        """Decide from what was heard so far; more may be pushed afterwards."""
+        """Decide from what was analysed so far; more may be pushed afterwards."""
         classes = self._classes.copy()
         if not self._done and self._pending is not None:
-            self._listen(classes, self._pending)
+            self._analyse(classes, self._pending)
         if self._loud_s(classes) < MIN_LOUD_S:
             return UNSURE
         enough_frames = int(MIN_LOUD_S * self.sample_rate / self._hop_samples)
@@ -185,7 +185,7 @@ class CutoffEstimator:
     def _loud_s(self, classes: LevelClasses) -> float:
         return classes.loud_frames() * self._hop_samples / self.sample_rate
 
-    def _listen(self, classes: LevelClasses, block: NDArray[np.float32]) -> None:
+    def _analyse(self, classes: LevelClasses, block: NDArray[np.float32]) -> None:
         """Add a block's frames: band powers, averaged over channels; a full-scale sine has 1."""
         if block.shape[1] < self._frame_samples:
             return
@@ -214,11 +214,11 @@ class LevelClasses:
     def add(self, frame_powers: ArrayLike, band_powers: ArrayLike) -> None:
         """Add frames, ``[frames]`` and ``[frames, bands]``, but for silent and non-finite ones."""
         level_db = 10 * np.log10(np.asarray(frame_powers, dtype=np.float64) + 1e-30)
-        heard = np.isfinite(level_db) & (level_db > QUIETEST_DBFS)
-        index = ((level_db[heard] - QUIETEST_DBFS) / CLASS_DB).astype(int)
+        loud = np.isfinite(level_db) & (level_db > QUIETEST_DBFS)
+        index = ((level_db[loud] - QUIETEST_DBFS) / CLASS_DB).astype(int)
         index = np.minimum(index, len(self._counts) - 1)
         np.add.at(self._counts, index, 1)
-        np.add.at(self._sums, index, np.asarray(band_powers)[heard] ** COMPRESSION)
+        np.add.at(self._sums, index, np.asarray(band_powers)[loud] ** COMPRESSION)
 
     def _classes_within(self, least_db: float, most_db: float) -> slice:
         """Pick the classes that lie so far under the loudest."""
@@ -243,7 +243,7 @@ def estimate_cutoff(samples: ArrayLike, sample_rate: int) -> CutoffEstimate:
     """Find where the real band of a recording ends, ``[samples]`` or ``[channels, samples]``.
 
     Full scale is 1. The cutoff is the -3 dB point of a low-pass filter, the resampler's or the
-    codec's edge, in Hz. Only the first 30 s of loud frames are listened to.
+    codec's edge, in Hz. Only the first 30 s of loud frames are analysed.
     Raises InvalidInputError for a rate or shape that cannot be used.
     """
     estimator = CutoffEstimator(sample_rate)
@@ -275,8 +275,8 @@ def decide(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEsti
     confidence = float(posterior[(ratio > NEAR[0]) & (ratio < NEAR[1]) & ~full].sum())
     if confidence < SURE or cutoff_hz > 1.1 * audible_hz:
         return CutoffEstimate("unsure", None, confidence)
-    slope = hypotheses.slope(posterior, cutoff_hz)
-    return CutoffEstimate("band-limited", cutoff_hz, confidence, slope)
+    transition = hypotheses.transition(posterior, cutoff_hz)
+    return CutoffEstimate("band-limited", cutoff_hz, confidence, transition)
 
 
 def _cautious(posterior: Floats, frequencies_hz: Floats) -> float:
@@ -323,7 +323,7 @@ class Hypotheses:
     bands_hz: Floats  # [bands]
     cutoffs_hz: Floats  # [hypotheses]; the last is "nothing was filtered"
     orders: Floats  # [hypotheses]
-    decimations: NDArray[np.int64]  # [hypotheses]: thinned by scipy so many times; 0: Butterworth
+    decimations: NDArray[np.int64]  # [hypotheses]: decimated by scipy so many times; 0: Butterworth
     depths_db: Floats  # [hypotheses]: how far down each curve's floor lies
     log_prior: Floats  # [hypotheses]
     natural_db: Floats  # [bands]: the mean natural spectrum, up to an offset
@@ -350,27 +350,27 @@ class Hypotheses:
         """Where a recording ends that nothing was filtered from."""
         return float(self.cutoffs_hz[-1])
 
-    def slope(self, posterior: Floats, cutoff_hz: float) -> Slope:
+    def transition(self, posterior: Floats, cutoff_hz: float) -> TransitionBand:
         """What the likely curves agree on from ``cutoff_hz`` up to where too few of them are left.
 
-        The level at each frequency is a low quantile of theirs, so that a slope that is lifted by
-        it stays rather too soft than too loud.
+        The level at each frequency is a low quantile of theirs, so that what is
+        amplified by it stays rather too soft than too loud.
         """
         likely = np.flatnonzero(posterior > 1e-3 * posterior.max())
         weights = posterior[likely] / posterior[likely].sum()
-        frequencies_hz = cutoff_hz * 2 ** (np.arange(SLOPE_STEPS + 1) / SLOPE_STEPS)
+        frequencies_hz = cutoff_hz * 2 ** (np.arange(TRANSITION_STEPS + 1) / TRANSITION_STEPS)
         frequencies_hz = frequencies_hz[frequencies_hz < self.nyquist_hz]
         down_db = self.down_db(frequencies_hz, likely)
         known = self.decimations[likely] > 0
-        reach_db = np.where(known, KNOWN_REACH_DB, REACH_DB)
-        usable = down_db <= np.minimum(self.depths_db[likely] - OVER_FLOOR_DB, reach_db)
-        # Where a steep slope lies is not known well enough to undo it: it is left as it is.
+        usable_db = np.where(known, KNOWN_USABLE_DB, USABLE_DB)
+        usable = down_db <= np.minimum(self.depths_db[likely] - OVER_FLOOR_DB, usable_db)
+        # Where a steep roll-off lies is not known well enough to undo it: it is left as it is.
         down_db = np.where((self.orders[likely] > GENTLE_ORDER) & ~known, 0.0, down_db)
         lost = np.flatnonzero((usable * weights).sum(axis=1) < 1 - USUAL_QUANTILE)
         count = lost[0] if lost.size else len(frequencies_hz)
         order = np.argsort(down_db[:count], axis=1)
         share = np.cumsum(weights[order], axis=1)
-        place = (share < LIFT_QUANTILE).sum(axis=1, keepdims=True)
+        place = (share < COMPENSATION_QUANTILE).sum(axis=1, keepdims=True)
         level_db = np.take_along_axis(down_db[:count], np.take_along_axis(order, place, 1), 1)[:, 0]
         return tuple(zip(frequencies_hz[:count].tolist(), level_db.tolist(), strict=True))
 
@@ -385,7 +385,7 @@ class Hypotheses:
 
 
 def decimation_db(frequencies_hz: Floats, nyquist_hz: float, scale: int) -> Floats:
-    """What thinning to ``nyquist_hz`` with scipy adds to a spectrum, dB."""
+    """What decimation to ``nyquist_hz`` with scipy adds to a spectrum, dB."""
     response = decimation_response(frequencies_hz, round(2 * scale * nyquist_hz), scale)
     return np.asarray(20 * np.log10(response))
 
@@ -455,17 +455,17 @@ def _butterworths(bands_hz: Floats, nyquist_hz: float, resampler_odds: float) ->
 
 
 def _decimations(bands_hz: Floats, nyquist_hz: float, scale: int) -> Family:
-    """Thinning by ``scale`` with scipy, at every depth."""
+    """Decimation by ``scale`` with scipy, at every depth."""
     depths_db = np.array(DEPTHS_DB)
-    # The slope is steep: a band's power is the mean over its width.
+    # The roll-off is steep: a band's power is the mean over its width.
     within_hz = bands_hz[:, None] * 2 ** (np.linspace(-0.5, 0.5, 9) / BANDS_PER_OCTAVE)
     passed = np.mean(10 ** (decimation_db(within_hz, nyquist_hz, scale) / 10), axis=1)
     curves_db = 10 * np.log10(passed + 10 ** (-depths_db[:, None] / 10))
-    slope_hz = nyquist_hz * np.linspace(0.8, 1, 401)
-    half_power = np.argmax(decimation_db(slope_hz, nyquist_hz, scale) < -3)
+    edge_hz = nyquist_hz * np.linspace(0.8, 1, 401)
+    half_power = np.argmax(decimation_db(edge_hz, nyquist_hz, scale) < -3)
     rows = depths_db.size
     return Family(
-        cutoffs_hz=np.full(rows, slope_hz[half_power]),
+        cutoffs_hz=np.full(rows, edge_hz[half_power]),
         orders=np.full(rows, ORDERS[-1]),  # says nothing here
         decimations=np.full(rows, scale),
         depths_db=depths_db,

@@ -17,7 +17,7 @@ class LevelMeter:
         self._powers: list[NDArray[np.float64]] = []
 
     def push(self, block: NDArray[np.float32]) -> None:
-        """Listen to ``[channels, samples]``; channels count as one recording."""
+        """Analyse ``[channels, samples]``; channels count as one recording."""
         if self._pending is not None:
             block = np.concatenate([self._pending, block], axis=1)
         count = block.shape[1] // self._frame
@@ -25,7 +25,7 @@ class LevelMeter:
         self._pending = block[:, count * self._frame :].copy()
 
     def active_rms(self) -> float:
-        """RMS over what was heard so far; 0 for silence or nothing."""
+        """RMS over what was analysed so far; 0 for silence or nothing."""
         powers = np.sort(np.concatenate([np.zeros(0), *self._powers]))
         if powers.size == 0 and self._pending is not None and self._pending.size:
             powers = self._frame_powers(self._pending, 1, self._pending.shape[1])

@@ -25,17 +25,19 @@ class StreamResampler:
     Output starts aligned with the input. Over a whole stream it is exactly
     :func:`resampled_length` samples long. Equal rates pass samples through untouched.
 
-    ``stuffing`` samples stand for one first, all but one of them zeros: that leaves the band whole
+    With ``zero_insertion`` of n, n - 1 zeros follow each sample first: that leaves the band whole
     up to its very end, and mirrors it above. If that makes the rates equal, nothing is filtered.
     """
 
-    def __init__(self, rate_in: int, rate_out: int, channels: int, *, stuffing: int = 1) -> None:
+    def __init__(
+        self, rate_in: int, rate_out: int, channels: int, *, zero_insertion: int = 1
+    ) -> None:
         self.rate_in, self.rate_out, self.channels = rate_in, rate_out, channels
-        self._stuffing = stuffing
-        stuffed_rate = stuffing * rate_in
+        self._zero_insertion = zero_insertion
+        raised_rate = zero_insertion * rate_in
         self._stream = (
-            soxr.ResampleStream(stuffed_rate, rate_out, channels, dtype="float32", quality=QUALITY)
-            if stuffed_rate != rate_out
+            soxr.ResampleStream(raised_rate, rate_out, channels, dtype="float32", quality=QUALITY)
+            if raised_rate != rate_out
             else None
         )
         self._taken = self._given = 0
@@ -43,7 +45,7 @@ class StreamResampler:
     def push(self, block: FloatArray) -> FloatArray:
         """What of the output is known after ``block``."""
         self._taken += block.shape[1]
-        return self._convert(self._stuff(block), last=False)
+        return self._convert(self._insert_zeros(block), last=False)
 
     def flush(self) -> FloatArray:
         """The rest of the output; the stream is over."""
@@ -52,12 +54,12 @@ class StreamResampler:
         # soxr rounds the length of a stream its own way: at most a sample differs.
         return np.pad(rest, ((0, 0), (0, missing))) if missing > 0 else rest
 
-    def _stuff(self, block: FloatArray) -> FloatArray:
-        if self._stuffing == 1:
+    def _insert_zeros(self, block: FloatArray) -> FloatArray:
+        if self._zero_insertion == 1:
             return block
-        stuffed = np.zeros((self.channels, self._stuffing * block.shape[1]), np.float32)
-        stuffed[:, :: self._stuffing] = self._stuffing * block
-        return stuffed
+        raised = np.zeros((self.channels, self._zero_insertion * block.shape[1]), np.float32)
+        raised[:, :: self._zero_insertion] = self._zero_insertion * block
+        return raised
 
     def _convert(self, block: FloatArray, *, last: bool) -> FloatArray:
         if self._stream is None:
@@ -73,7 +75,7 @@ class StreamResampler:
         return np.ascontiguousarray(out, dtype=np.float32)
 
 
-class Thinner:
+class Decimator:
     """Takes every ``factor``-th sample of blocks ``[channels, n]``, from the first on.
 
     Nothing is filtered: what lies above the Nyquist frequency that remains is folded down.

@@ -21,7 +21,7 @@ from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError
 from overtone.evaluation.systems import System
 from overtone.files import refuse_existing
-from overtone.inference.plan import find_sources
+from overtone.inference.jobs import find_sources
 from overtone.report import plot_spectrograms
 
 FloatArray = NDArray[np.float32]

@@ -27,7 +27,7 @@ from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.edges import codec_edge_hz
 from overtone.files import sha256_of
 from overtone.inference.enhancer import Enhancer
-from overtone.inference.plan import find_sources
+from overtone.inference.jobs import find_sources
 from overtone.metrics import mean_scores, snr_db
 from overtone.metrics.spectral import band_bins, lsd_of_bins
 

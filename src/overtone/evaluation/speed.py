@@ -297,13 +297,12 @@ def measure_budget(source: Path, model: str, start: CommandCost) -> dict[str, fl
     def of(name: str) -> float:
         return spent.get(name, 0.0)
 
+    network = of("spectral.run") + of("waveform.run")
     stages = {
-        "network": of("model.run"),
-        "frames, FFT, overlap-add": of("frames._advance")
-        + of("patches._advance")
-        - of("model.run"),
+        "network": network,
+        "frames, FFT, overlap-add": of("spectral._advance") + of("waveform._advance") - network,
         "resampling": of("resample._convert"),
-        "cutoff and level": of("cutoff.push") + of("cutoff.estimate") + of("level.push"),
+        "cutoff and level": of("bandwidth.push") + of("bandwidth.estimate") + of("level.push"),
         "writing": of("files.write") + of("files.__exit__"),
     }
     rest = of("enhancer.enhance_file") - sum(stages.values())

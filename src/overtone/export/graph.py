@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
-from overtone.inference.info import METADATA_KEY, ModelInfo
+from overtone.inference.family import METADATA_KEY, ModelInfo
 
 # Weights of at least this many numbers are stored as float16.
 LARGE_WEIGHT = 4096

@@ -20,7 +20,7 @@ from torch import Tensor
 from overtone.errors import ConfigError
 from overtone.export.graph import halve_weights, round_weights, trace
 from overtone.export.quantise import quantise
-from overtone.inference.info import SpectralInfo
+from overtone.inference.spectral import SpectralInfo
 from overtone.models.extender import SpectralExtender
 
 # Torch and onnxruntime sum in different orders; beyond this the graph is wrong.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from overtone.errors import ConfigError
 from overtone.export.graph import halve_weights, round_weights, trace
-from overtone.inference.info import WaveformInfo
+from overtone.inference.waveform import WaveformInfo
 
 # Torch and onnxruntime sum in different orders; where any sample is off by more than this part of
 # the RMS of what the network adds, the graph is wrong.

@@ -27,15 +27,15 @@ def crossover(frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
 
 
 @dataclass(frozen=True)
-class Top:
-    """Where an output of a lower rate than the model's ends, as the model hears it.
+class OutputBandLimit:
+    """Where an output of a lower rate than the model's ends, in the model's frequencies.
 
-    Of what is heard nothing may be left above; or, if the recording goes ``past`` the model, of
-    the residual alone. Then every n-th sample of it is the output's.
+    Of the output nothing may be left above; or, if the recording takes the ``bypass`` around the
+    model, of the residual alone. Then every n-th sample of it is the output's.
     """
 
     hz: float
-    past: bool
+    bypass: bool
 
     def roll_off(self, frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
         """Weight of the prediction: as a converter's that ends here, but not below the cutoff.
@@ -47,12 +47,12 @@ class Top:
         return np.asarray(np.where(frequencies_hz < cutoff_hz, 1.0, falling))
 
     def edge(self, frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
-        """Weight of the residual: 1, or where the recording goes past, 1 below, 0.5 here, 0 above.
+        """Weight of the residual: 1; with the bypass, 1 below, 0.5 here, 0 above.
 
         The edge is symmetric: folded down here, what lies above adds up to 1 with what lies below.
         So what is taken away just below, and mirrored just above, goes completely.
         """
-        if not self.past:
+        if not self.bypass:
             return np.ones(np.shape(frequencies_hz))
         half_hz = np.clip(self.hz - cutoff_hz, 1.0, EDGE_HZ)
         fall = (self.hz - np.asarray(frequencies_hz)) / (2 * half_hz)

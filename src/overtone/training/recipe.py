@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from overtone import __version__
 from overtone.errors import ConfigError
-from overtone.inference.info import ModelInfo
+from overtone.inference.family import ModelInfo
 from overtone.settings import Settings
 
 Positive = Annotated[float, Field(gt=0)]

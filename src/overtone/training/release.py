@@ -6,7 +6,7 @@ from pathlib import Path
 
 from overtone.errors import ConfigError, InvalidInputError
 from overtone.files import atomic_write, refuse_existing
-from overtone.inference.info import ModelInfo
+from overtone.inference.family import ModelInfo
 from overtone.training.checkpoint import load_model
 from overtone.training.families import FAMILIES
 

@@ -15,7 +15,7 @@ from overtone.data.corpora import Corpus, SampleStore
 from overtone.data.crops import Batch, CropSampler
 from overtone.data.prefetch import prefetch
 from overtone.degrade.augment import DegradeConfig
-from overtone.inference.info import SpectralInfo
+from overtone.inference.spectral import SpectralInfo
 from overtone.models.extender import ExtenderConfig, Prediction, SpectralExtender
 from overtone.training.adversarial import AdversarialConfig, Adversary, DiscriminatorBatch
 from overtone.training.device import autocast, to_device
@@ -96,7 +96,6 @@ class SpectralRecipe(Recipe):
             window_samples=c.window_samples,
             hop_samples=c.hop_samples,
             lookahead_frames=c.lookahead_frames,
-            context_shape=(c.blocks, c.kernel - 1, c.channels),
             min_cutoff_hz=self.degrade.min_cutoff_hz,
             max_cutoff_hz=self.degrade.max_cutoff_hz,
             level_rms=self.degrade.level_rms,

@@ -5,7 +5,11 @@ They go the way of every recording: the runtime frames them and adds what the ne
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +19,8 @@ from torch import nn
 
 from overtone.data.corpora import Corpus, SampleStore
 from overtone.degrade.lowpass import LowPass, apply
-from overtone.inference.info import SpectralInfo
-from overtone.inference.model import SpectralModel
+from overtone.inference.network import NEW_STATE
+from overtone.inference.spectral import SpectralInfo, SpectralModel
 from overtone.metrics import lsd, snr_db
 from overtone.settings import Settings
 from overtone.training.recipe import Positive
@@ -31,11 +35,38 @@ class ValidationConfig(Settings):
     clip_seconds: float = Field(default=3.0, gt=0)
 
 
-class TorchSession:
-    """A network as the runtime calls one: named arrays in, a list of arrays out."""
+@dataclass(frozen=True)
+class Entry:
+    """Name and shape of an input or output, as a session describes them."""
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    name: str
+    shape: Sequence[int | str] = ()
+
+
+class TorchSession:
+    """A network as the runtime calls one: named arrays in, a list of arrays out.
+
+    The network's ``initial_state(batch)`` says which of its inputs are states, and their shapes.
+    """
+
+    def __init__(self, network: Any, device: torch.device) -> None:
         self.network, self.device = network, device
+        one, two = (network.initial_state(batch)._asdict() for batch in (1, 2))
+        self.states: dict[str, list[int | str]] = {
+            name: [
+                n if n == m else "channels" for n, m in zip(x.shape, two[name].shape, strict=True)
+            ]
+            for name, x in one.items()
+        }
+
+    def get_inputs(self) -> list[Entry]:
+        """Describe the network's inputs."""
+        names = inspect.signature(self.network.forward).parameters
+        return [Entry(name, self.states.get(name, ())) for name in names]
+
+    def get_outputs(self) -> list[Entry]:
+        """Describe the network's outputs."""
+        return [Entry("residual"), *(Entry(NEW_STATE + name) for name in self.states)]
 
     @torch.inference_mode()
     def run(self, _: None, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -92,7 +123,7 @@ def extend(
     model: SpectralModel, low: NDArray[np.float32], cutoff_hz: float, fidelity: float = 0.0
 ) -> NDArray[np.float32]:
     """Fill ``low [samples]`` (at the model's rate and level) above ``cutoff_hz``; same length."""
-    stream = model.residual_stream(1, cutoff_hz, 1.0, fidelity=fidelity)
+    stream = model.residual_stream(1, 1.0, {"cutoff_hz": cutoff_hz, "fidelity": fidelity})
     added = np.concatenate([stream.push(low[None]), stream.flush()], axis=1)
     return np.asarray(low + added[0], np.float32)
 

@@ -17,7 +17,7 @@ from overtone.data.prefetch import prefetch
 from overtone.dsp.decimation import FILTER_EDGE
 from overtone.dsp.level import LevelMeter
 from overtone.errors import ConfigError, InvalidInputError
-from overtone.inference.info import WaveformInfo
+from overtone.inference.waveform import WaveformInfo
 from overtone.metrics import lineage_lsd, lineage_snr_db, lsd
 from overtone.models.afilm import AFiLMConfig
 from overtone.models.audiounet import AudioUNetConfig

@@ -1,24 +1,27 @@
-"""Which files a batch means, and where each result goes.
+"""Many files: which are meant, where each result goes, and enhancing them one by one or at once.
 
-Everything is decided here before any work is done, so that a name that would be written twice, or
-an input that would be overwritten, is refused while nothing has been touched.
+Everything is decided before any work is done, so that a name that would be written twice, or an
+input that would be overwritten, is refused while nothing has been touched. Then :func:`run` yields
+one :class:`Outcome` a file: a bad file, or a process that dies over one, is an outcome like any
+other and never stops the rest.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from overtone import executor
 from overtone.audio.files import INPUT_EXTENSIONS, OUTPUT_FORMATS, find_audio
-from overtone.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from overtone.inference.enhancer import FileReport
+from overtone.errors import InvalidInputError, OvertoneError
+from overtone.inference.enhancer import Enhancer, FileReport
 
 ENHANCED_MARK = ".enhanced"
 LOSSLESS_SUFFIX = ".flac"  # for what cannot be written in its own format, such as M4A
@@ -133,7 +136,7 @@ def _fixed_part(pattern: Path) -> Path:
 # Where to write ---------------------------------------------------------------------------------
 
 
-def plan(
+def make_tasks(
     sources: Sequence[Source], output: str | None = None, *, pictures: bool = False
 ) -> list[Task]:
     """Give each source its destination.
@@ -153,7 +156,7 @@ def plan(
         tasks = [Task(source.path, _in_tree(source, Path(output))) for source in sources]
     elif len(sources) > 1:
         raise InvalidInputError(
-            f"-o {output} names one file, but there are {len(sources)} inputs: name a folder"
+            f"output {output} names one file, but there are {len(sources)} inputs: name a folder"
         )
     else:
         tasks = [Task(source.path, Path(output)) for source in sources]
@@ -166,7 +169,7 @@ def picture_path(destination: Path) -> Path:
     return destination.with_suffix(".png")
 
 
-def refuse_existing(
+def part_existing(
     tasks: Sequence[Task], *, pictures: bool = False
 ) -> tuple[list[Task], list[Outcome]]:
     """Part the tasks into those whose outputs are free and failures for those that are not."""
@@ -178,7 +181,7 @@ def refuse_existing(
         if taken is None:
             free.append(task)
         else:
-            reason = f"skipped, {taken} exists already (--force overwrites it)"
+            reason = f"skipped, {taken} exists already; use overwrite=True to replace it"
             failures.append(Outcome.failed(task.source, reason))
     return free, failures
 
@@ -206,7 +209,7 @@ def _is_folder_name(output: str) -> bool:
     if path.suffix.lower() not in OUTPUT_FORMATS:
         known = " ".join(sorted(OUTPUT_FORMATS))
         raise InvalidInputError(
-            f"-o {output}: cannot write {path.suffix}; "
+            f"output {output}: cannot write {path.suffix}; "
             f"use one of {known}, or end the name with / for a folder"
         )
     return False
@@ -226,9 +229,116 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
             if other != task.source:
                 raise InvalidInputError(
                     f"{other} and {task.source} would both be written to {output}: "
-                    "enhance them one at a time, each with its own -o"
+                    "enhance them one at a time, each with its own output"
                 )
 
 
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
+
+
+# The work ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every file of a batch, in the terms of ``Enhancer`` and ``enhance_file``."""
+
+    model: str = "auto"
+    device: str = "auto"
+    fidelity: float | None = None
+    output_rate: int | None = None
+    cutoff_hz: float | None = None
+    subtype: str | None = None
+    overwrite: bool = False
+
+
+class EnhancesFiles(Protocol):
+    """The part of ``Enhancer`` that a batch uses."""
+
+    def enhance_file(
+        self,
+        source: Path,
+        destination: Path,
+        *,
+        output_rate: int | None = None,
+        cutoff_hz: float | None = None,
+        subtype: str | None = None,
+        overwrite: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> FileReport:
+        """Enhance ``source`` into ``destination``."""
+        ...
+
+
+MakeEnhancer = Callable[[Settings, int | None], EnhancesFiles]
+Progress = Callable[[Path, float], None]  # a source and the fraction of it that is done, 0 to 1
+
+
+def run(
+    tasks: Sequence[Task],
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    make_enhancer: MakeEnhancer | None = None,
+) -> Generator[Outcome, None, None]:
+    """Enhance every task and yield its outcome as it is known.
+
+    With ``jobs`` above 1 that many processes, of one thread each, share the tasks; outcomes then
+    come in the order of completion. Close the iterator (or leave it) to stop: files half done
+    leave nothing behind. ``progress`` is called with a source and the fraction of it done.
+
+    Raises OvertoneError if no file at all can be enhanced, as when the model is not found.
+    """
+
+    def report(task: Task, fraction: float) -> None:
+        if progress:
+            progress(task.source, fraction)
+
+    init = partial(make_enhancer or make_default_enhancer, settings, 1 if jobs > 1 else None)
+    work = partial(_enhance_one, settings)
+    for _, outcome in executor.map(
+        init, work, tasks, jobs=jobs, progress=report if progress else None, lost=_lost
+    ):
+        yield outcome
+
+
+def _lost(task: Task, reason: str) -> Outcome:
+    return Outcome.failed(task.source, reason)
+
+
+def make_default_enhancer(settings: Settings, threads: int | None) -> EnhancesFiles:
+    """Return the ``Enhancer`` that the settings describe."""
+    return Enhancer(
+        settings.model, device=settings.device, threads=threads, fidelity=settings.fidelity
+    )
+
+
+def _enhance_one(
+    settings: Settings,
+    enhancer: EnhancesFiles,
+    task: Task,
+    progress: Callable[[float], None],
+) -> Outcome:
+    try:
+        task.destination.parent.mkdir(parents=True, exist_ok=True)
+        report = enhancer.enhance_file(
+            task.source,
+            task.destination,
+            output_rate=settings.output_rate,
+            cutoff_hz=settings.cutoff_hz,
+            subtype=settings.subtype,
+            overwrite=settings.overwrite,
+            progress=progress,
+        )
+    except OvertoneError as error:
+        return Outcome.failed(task.source, str(error))
+    except OSError as error:
+        return Outcome.failed(task.source, describe_os_error(error))
+    except MemoryError:
+        return Outcome.failed(task.source, "not enough memory")
+    except Exception as error:  # a defect of ours must not cost the user the other files
+        reason = f"internal error, please report it: {type(error).__name__}: {error}"
+        return Outcome.failed(task.source, reason, defect=traceback.format_exc())
+    return Outcome(task.source, report=report)

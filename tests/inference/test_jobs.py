@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from overtone.errors import InvalidInputError
-from overtone.inference.plan import find_sources, plan, refuse_existing
+from overtone.inference.jobs import find_sources, make_tasks, part_existing
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def planned(*arguments, output=None, **options):
     sources, _ = find_sources(arguments)
     return {
         task.source.as_posix(): task.destination.as_posix()
-        for task in plan(sources, output, **options)
+        for task in make_tasks(sources, output, **options)
     }
 
 
@@ -159,10 +159,10 @@ def test_two_pictures_of_one_name_are_refused(tree):
 
 def test_existing_outputs_and_pictures_are_named_and_the_others_stay(tree):
     Path("rec/b.enhanced.png").touch()
-    tasks = plan(find_sources(["rec", "call.wav"])[0])
-    free, failures = refuse_existing(tasks)
+    tasks = make_tasks(find_sources(["rec", "call.wav"])[0])
+    free, failures = part_existing(tasks)
     assert [task.source.name for task in free] == ["a.flac", "b.wav"]
     assert [str(f.source) for f in failures] == ["rec/tape/side 1.mp3", "call.wav"]
     assert "call.enhanced.wav exists" in str(failures[1].error)
-    free, failures = refuse_existing(tasks, pictures=True)
+    free, failures = part_existing(tasks, pictures=True)
     assert [task.source.name for task in free] == ["a.flac"]

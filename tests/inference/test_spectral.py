@@ -6,10 +6,10 @@ import pytest
 from overtone.audio.files import read_audio
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.inference import Enhancer
-from overtone.inference.bands import CROSSOVER_START, Top
-from overtone.inference.frames import Ceiling, SlopeLift
+from overtone.inference.bands import CROSSOVER_START, OutputBandLimit
 from overtone.inference.model import load_model
-from overtone.inference.stream import EnhanceStream
+from overtone.inference.pipeline import EnhanceStream
+from overtone.inference.spectral import FrameBandLimit, RollOffCompensation
 from overtone.metrics import lsd, snr_db
 
 ORDER, CUTOFF_HZ = 6, 6000.0
@@ -39,7 +39,7 @@ def frames(model, rng):
 
 def test_a_known_slope_is_undone_as_far_as_it_is_given(model, frames):
     whole, soft, hz = frames
-    lifted = SlopeLift(model.info, CUTOFF_HZ, SLOPE).lift(soft)
+    lifted = RollOffCompensation(model.info, CUTOFF_HZ, SLOPE).compensate(soft)
     on_slope = (hz >= CUTOFF_HZ) & (hz <= SLOPE[-1][0])
     np.testing.assert_allclose(lifted[..., on_slope], whole[..., on_slope], rtol=0.02)
     elsewhere = (hz < CROSSOVER_START * CUTOFF_HZ) | (hz > SLOPE[-1][0])
@@ -48,8 +48,8 @@ def test_a_known_slope_is_undone_as_far_as_it_is_given(model, frames):
 
 def test_what_lifting_added_is_added_to_the_residual(model, frames):
     whole, soft, _ = frames
-    slope = SlopeLift(model.info, CUTOFF_HZ, SLOPE)
-    lifted, residual = slope.lift(soft), whole.copy()
+    slope = RollOffCompensation(model.info, CUTOFF_HZ, SLOPE)
+    lifted, residual = slope.compensate(soft), whole.copy()
     slope.add(lifted, residual)
     np.testing.assert_allclose(residual - whole, lifted - soft, atol=1e-5)
 
@@ -57,9 +57,9 @@ def test_what_lifting_added_is_added_to_the_residual(model, frames):
 @pytest.mark.parametrize("slope", [(), ((CUTOFF_HZ, 0.0),)])
 def test_no_slope_changes_nothing(model, frames, slope):
     _, soft, _ = frames
-    lift = SlopeLift(model.info, CUTOFF_HZ, slope)
+    lift = RollOffCompensation(model.info, CUTOFF_HZ, slope)
     residual = np.zeros_like(soft)
-    lifted = lift.lift(soft)
+    lifted = lift.compensate(soft)
     assert np.array_equal(lifted, soft)
     lift.add(lifted, residual)
     assert not residual.any()
@@ -69,7 +69,7 @@ def test_no_slope_changes_nothing(model, frames, slope):
 def test_a_ceiling_keeps_the_band_below_and_leaves_nothing_above(model, frames, past):
     predicted, observed, hz = frames
     residual = predicted - observed
-    Ceiling(model.info, CUTOFF_HZ, Top(8000.0, past)).lower(observed, residual)
+    FrameBandLimit(model.info, CUTOFF_HZ, OutputBandLimit(8000.0, past)).lower(observed, residual)
     heard = residual if past else observed + residual
     assert np.abs(heard[..., hz > 8060]).max() < 1e-3
     below = hz < 7200
@@ -80,7 +80,9 @@ def test_a_ceiling_keeps_the_band_below_and_leaves_nothing_above(model, frames, 
 def test_no_converter_rolls_off_what_was_recorded(model, frames):
     predicted, observed, hz = frames
     residual = predicted - observed
-    Ceiling(model.info, 7900.0, Top(8000.0, past=False)).lower(observed, residual)
+    FrameBandLimit(model.info, 7900.0, OutputBandLimit(8000.0, bypass=False)).lower(
+        observed, residual
+    )
     below = hz < 7900
     np.testing.assert_allclose((observed + residual)[..., below], predicted[..., below], atol=1e-5)
 
@@ -89,7 +91,7 @@ def test_a_stream_with_a_slope_gives_the_same_samples_in_any_blocks(model, make_
     noise = make_noise(48000, 0.5)
 
     def run(parts):
-        stream = EnhanceStream(model, 48000, 48000, 1, CUTOFF_HZ, 1.0, slope=SLOPE)
+        stream = EnhanceStream(model, 48000, 48000, 1, CUTOFF_HZ, 1.0, transition=SLOPE)
         return np.concatenate([*(stream.push(part) for part in parts), stream.flush()], axis=1)
 
     cuts = np.sort(rng.integers(0, noise.shape[1], 7))
@@ -101,7 +103,7 @@ def test_a_gently_filtered_recording_comes_closer_by_its_slope(examples_dir):
     low = apply(samples[0], rate, LowPass("butterworth", 8000, order=8))
     enhancer = Enhancer(threads=1)
     plan = enhancer.plan([low[None]], rate)
-    assert plan.cutoff.slope
+    assert plan.cutoff.transition
     with_slope, _ = enhancer.enhance(low, rate)
     without, _ = enhancer.enhance(low, rate, cutoff_hz=plan.cutoff.cutoff_hz)
     assert snr_db(samples[0], with_slope) > snr_db(samples[0], without) + 1

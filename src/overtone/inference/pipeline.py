@@ -11,10 +11,10 @@ band there, and wait for blocks of its own. So it is a last resort:
 - A recording of a lower rate gets zeros between its samples. That leaves its band whole and mirrors
   it above; the mirror images lie above the cutoff, where the residual replaces everything.
 - The model runs at a rate that the output's divides, if one is near enough to its own (44.1 kHz for
-  48): it then hears everything a little higher, as it did in training. The residual leaves nothing
+  48): to it every frequency is then a little higher, as in training. The residual leaves nothing
   above the output's Nyquist frequency, so every n-th sample is the output's.
-- To its own rate the recording goes past the model untouched. So does, resampled, what has a higher
-  rate than the model and leaves at one that must be resampled.
+- At its own rate the recording takes the bypass around the model. So does, resampled, what has a
+  higher rate than the model and leaves at one that must be resampled.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.dsp.bandwidth import Slope
-from overtone.dsp.resample import StreamResampler, Thinner, resampled_length
-from overtone.inference.bands import Top
-from overtone.inference.info import ModelInfo
-from overtone.inference.model import Model
+from overtone.dsp.bandwidth import TransitionBand
+from overtone.dsp.resample import Decimator, StreamResampler, resampled_length
+from overtone.inference.bands import OutputBandLimit
+from overtone.inference.family import Model, ModelInfo
 
 FloatArray = NDArray[np.float32]
 
@@ -72,42 +71,44 @@ class Route:
         return cls(rate_in, rate_out, rate if near else info.sample_rate)
 
     @property
-    def stuffing(self) -> int:
+    def zero_insertion(self) -> int:
         """How many samples stand for one on the way to the model; all but one are zeros."""
         if self.model_rate % self.rate_in == 0:
             return self.model_rate // self.rate_in
         return 2 if self.rate_in != self.rate_out and self.rate_in < self.model_rate else 1
 
     @property
-    def thinning(self) -> int:
+    def decimation(self) -> int:
         """Every so many samples one at the model's rate is the output's; 0 to resample instead."""
         return 0 if self.model_rate % self.rate_out else self.model_rate // self.rate_out
 
     @property
-    def past(self) -> bool:
-        """Whether the recording goes past the model, instead of through its rate."""
+    def bypass(self) -> bool:
+        """Whether the recording goes around the model, instead of through its rate."""
         if self.rate_in == self.rate_out:
-            return self.thinning != 1
-        return self.rate_in > self.model_rate and not self.thinning
+            return self.decimation != 1
+        return self.rate_in > self.model_rate and not self.decimation
 
-    def top(self, info: ModelInfo) -> Top | None:
+    def band_limit(self, info: ModelInfo) -> OutputBandLimit | None:
         """Where the output ends; None where a resampler or the model itself says so."""
-        if not self.thinning or self.rate_out == info.sample_rate:
+        if not self.decimation or self.rate_out == info.sample_rate:
             return None
-        return Top(info.sample_rate / 2 / self.thinning, self.past)
+        return OutputBandLimit(info.sample_rate / 2 / self.decimation, self.bypass)
 
     def to_model(self, channels: int) -> StreamResampler:
         """From the recording to the model."""
-        return StreamResampler(self.rate_in, self.model_rate, channels, stuffing=self.stuffing)
+        return StreamResampler(
+            self.rate_in, self.model_rate, channels, zero_insertion=self.zero_insertion
+        )
 
-    def past_model(self, channels: int) -> StreamResampler | None:
-        """From the recording to the output, if it goes past the model."""
-        return StreamResampler(self.rate_in, self.rate_out, channels) if self.past else None
+    def around_model(self, channels: int) -> StreamResampler | None:
+        """From the recording to the output, if it goes around the model."""
+        return StreamResampler(self.rate_in, self.rate_out, channels) if self.bypass else None
 
-    def to_output(self, channels: int) -> StreamResampler | Thinner:
+    def to_output(self, channels: int) -> StreamResampler | Decimator:
         """From the model to the output."""
-        if self.thinning:
-            return Thinner(self.thinning, channels)
+        if self.decimation:
+            return Decimator(self.decimation, channels)
         return StreamResampler(self.model_rate, self.rate_out, channels)
 
 
@@ -127,24 +128,25 @@ class EnhanceStream:
         cutoff_hz: float,
         gain: float,
         *,
-        slope: Slope = (),
+        transition: TransitionBand = (),
         fidelity: float = 0.0,
     ) -> None:
         self._rate_in, self._rate_out = rate_in, rate_out
         route = Route.choose(rate_in, rate_out, model.info)
         self._to_model = route.to_model(channels)
-        self._past_model = route.past_model(channels)
+        self._around_model = route.around_model(channels)
         self._to_output = route.to_output(channels)
-        # A model that runs at another rate than its own hears every frequency so much higher.
+        # To a model that runs at another rate than its own, every frequency is so much higher.
         higher = model.info.sample_rate / route.model_rate
         self._residual = model.residual_stream(
             channels,
-            higher * cutoff_hz,
             gain,
-            # Where the output ends first, what the slope holds further up has no place in it.
-            slope=tuple((higher * hz, down_db) for hz, down_db in slope if hz < rate_out / 2),
-            fidelity=fidelity,
-            top=route.top(model.info),
+            {"cutoff_hz": higher * cutoff_hz, "fidelity": fidelity},
+            # Where the output ends first, the transition band further up has no place in it.
+            transition=tuple(
+                (higher * hz, down_db) for hz, down_db in transition if hz < rate_out / 2
+            ),
+            limit=route.band_limit(model.info),
         )
         self._waiting, self._added = Fifo(channels), Fifo(channels)
         self._taken = self._given = 0
@@ -153,13 +155,13 @@ class EnhanceStream:
         """What of the output is known after ``block``."""
         self._taken += block.shape[1]
         at_model_rate = self._to_model.push(block)
-        self._waiting.push(self._past_model.push(block) if self._past_model else at_model_rate)
+        self._waiting.push(self._around_model.push(block) if self._around_model else at_model_rate)
         return self._count(self._merge(self._residual.push(at_model_rate), last=False))
 
     def flush(self) -> FloatArray:
         """The rest; the stream is over."""
         at_model_rate = self._to_model.flush()
-        self._waiting.push(self._past_model.flush() if self._past_model else at_model_rate)
+        self._waiting.push(self._around_model.flush() if self._around_model else at_model_rate)
         residual = [self._residual.push(at_model_rate), self._residual.flush()]
         out = self._merge(np.concatenate(residual, axis=1), last=True)
         wanted = resampled_length(self._taken, self._rate_in, self._rate_out) - self._given
@@ -167,7 +169,7 @@ class EnhanceStream:
         return np.pad(out[:, :wanted], ((0, 0), (0, max(0, wanted - out.shape[1]))))
 
     def _merge(self, residual: FloatArray, *, last: bool) -> FloatArray:
-        if self._past_model is None:
+        if self._around_model is None:
             return self._convert(self._waiting.pop(residual.shape[1]) + residual, last=last)
         self._added.push(self._convert(residual, last=last))
         ready = min(len(self._waiting), len(self._added))

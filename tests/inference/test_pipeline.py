@@ -9,7 +9,7 @@ from overtone.degrade.lowpass import LowPass, apply
 from overtone.dsp.resample import resampled_length
 from overtone.inference import Enhancer
 from overtone.inference.model import load_model
-from overtone.inference.stream import EnhanceStream, Fifo, Route
+from overtone.inference.pipeline import EnhanceStream, Fifo, Route
 
 GAIN = 1.3
 
@@ -58,8 +58,8 @@ def test_any_length_comes_back_exactly(model, call, samples):
 
 def test_future_input_never_changes_past_output(model, rng):
     before = rng.standard_normal((1, 24000)).astype(np.float32) * 0.1
-    first = model.residual_stream(1, 8000.0, GAIN)
-    second = model.residual_stream(1, 8000.0, GAIN)
+    first = model.residual_stream(1, GAIN, {"cutoff_hz": 8000.0, "fidelity": 0.0})
+    second = model.residual_stream(1, GAIN, {"cutoff_hz": 8000.0, "fidelity": 0.0})
     out_first, out_second = first.push(before), second.push(before)
     assert out_first.shape[1] >= 24000 - model.info.latency_samples
     np.testing.assert_array_equal(out_first, out_second)
@@ -70,7 +70,7 @@ def test_future_input_never_changes_past_output(model, rng):
 def test_latency_is_as_stated_and_at_most_60_ms(model, rng):
     # What the stream emits after n samples must not depend on the last samples it has not used,
     # and it must have emitted all but the stated latency.
-    stream = model.residual_stream(1, 8000.0, GAIN)
+    stream = model.residual_stream(1, GAIN, {"cutoff_hz": 8000.0, "fidelity": 0.0})
     given = 0
     for taken in range(1, 101):
         given += stream.push(rng.standard_normal((1, 480)).astype(np.float32)).shape[1]
@@ -150,7 +150,9 @@ def test_a_slope_that_reaches_past_the_output_does_not_fold_down(
 ):
     noise = 0.1 * rng.standard_normal((1, rate_in)).astype(np.float32)
     slope = butterworth_slope(cutoff_hz, 8, 1.8)
-    out = run(EnhanceStream(model, rate_in, rate_out, 1, cutoff_hz, GAIN, slope=slope), [noise])
+    out = run(
+        EnhanceStream(model, rate_in, rate_out, 1, cutoff_hz, GAIN, transition=slope), [noise]
+    )
     plain = soxr.resample(noise[0], rate_in, rate_out, quality="VHQ")[None]
     kept = band(plain, rate_out, 0, 0.9 * cutoff_hz)
     assert relative_db(band(out, rate_out, 0, 0.9 * cutoff_hz) - kept, kept) < -60
@@ -160,7 +162,7 @@ def test_a_recording_whose_slope_reaches_past_the_output_is_enhanced(examples_di
     samples, rate = read_audio(examples_dir / "speech_en_48k.flac")
     low = apply(samples[0], rate, LowPass("butterworth", 15000, order=8))
     enhancer = Enhancer(threads=1)
-    assert enhancer.plan([low[None]], rate).cutoff.reach_hz > 22050
+    assert enhancer.plan([low[None]], rate).cutoff.usable_edge_hz > 22050
     out, _ = enhancer.enhance(low, rate, output_rate=44100)
     assert out.shape == (resampled_length(low.size, rate, 44100),)
 
@@ -185,7 +187,7 @@ def test_a_model_that_runs_slower_hears_everything_higher(model, rng):
 
     def enhanced(rate, cutoff_hz):
         slope = butterworth_slope(cutoff_hz, 8, 1.3)
-        return run(EnhanceStream(model, rate, rate, 1, cutoff_hz, GAIN, slope=slope), [noise])
+        return run(EnhanceStream(model, rate, rate, 1, cutoff_hz, GAIN, transition=slope), [noise])
 
     slow, own = enhanced(44100, 4000.0), enhanced(48000, 4000.0 * 48 / 44.1)
     kept = band(own, 44100, 0, 19500)
@@ -196,14 +198,14 @@ def test_a_model_that_runs_slower_hears_everything_higher(model, rng):
 def test_common_output_rates_need_no_resampler(model, rate):
     for rate_in in (rate // 2, rate) if rate % 2 == 0 else (rate,):
         route = Route.choose(rate_in, rate, model.info)
-        assert route.model_rate == rate * route.thinning
-        assert route.stuffing * rate_in == route.model_rate
+        assert route.model_rate == rate * route.decimation
+        assert route.zero_insertion * rate_in == route.model_rate
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), [(32000, 32000), (96000, 96000), (8000, 32000)])
 def test_other_rates_are_resampled_from_the_models_own(model, rate_in, rate_out):
     route = Route.choose(rate_in, rate_out, model.info)
-    assert (route.model_rate, route.thinning) == (48000, 0)
+    assert (route.model_rate, route.decimation) == (48000, 0)
 
 
 def test_what_the_input_holds_above_the_cutoff_is_replaced(model, call):
@@ -222,7 +224,10 @@ def test_silence_stays_silence(model, call):
     quiet = np.concatenate([call, np.zeros((1, 8000), np.float32)], axis=1)
     out = run(EnhanceStream(model, 8000, 48000, 1, 3700.0, GAIN), [quiet])
     assert np.abs(out[0, -24000:]).max() < 1e-9
-    nothing = run(model.residual_stream(2, 4000.0, GAIN), [np.zeros((2, 9000), np.float32)])
+    nothing = run(
+        model.residual_stream(2, GAIN, {"cutoff_hz": 4000.0, "fidelity": 0.0}),
+        [np.zeros((2, 9000), np.float32)],
+    )
     assert not nothing.any()
 
 

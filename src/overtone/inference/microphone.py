@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
-from overtone.inference.live import StreamEnhancer
+from overtone.inference.streaming import StreamEnhancer
 
 # The meters fall this slowly, so that an eye can follow.
 METER_FALL_S = 0.5

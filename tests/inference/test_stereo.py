@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from overtone.audio.files import read_audio
-from overtone.inference.frames import FrameResidual
 from overtone.inference.model import load_model
-from overtone.inference.stream import EnhanceStream
-from overtone.inference.width import StereoWidth
+from overtone.inference.pipeline import EnhanceStream
+from overtone.inference.spectral import FrameResidual
+from overtone.inference.stereo import StereoWidth
 
 RATE, CUTOFF_HZ, GAIN = 48000, 4000.0, 1.0
+CONDITIONS = {"cutoff_hz": CUTOFF_HZ, "fidelity": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_the_top_is_about_as_wide_as_the_recording(model, voices, side):
 
 
 def residual(model):
-    return FrameResidual(model, 1, CUTOFF_HZ, GAIN)
+    return FrameResidual(model, 1, GAIN, CONDITIONS)
 
 
 def test_any_chunking_gives_the_same_samples(model, voices, rng):
@@ -117,16 +118,16 @@ def test_stereo_is_as_late_as_mono_and_runs_the_network_once_a_channel(model, vo
     ran = []
     run_network = model.run
 
-    def spy(spectrum, *rest):
-        ran.append(spectrum.shape[:2])
-        return run_network(spectrum, *rest)
+    def spy(signals, *rest):
+        ran.append(signals["spectrum"].shape[:2])
+        return run_network(signals, *rest)
 
     monkeypatch.setattr(model, "run", spy)
     given = [
         sum(stream.push(signal[:, k : k + 480]).shape[1] for k in range(0, 24000, 480))
         for signal, stream in (
-            (voices[:1], model.residual_stream(1, CUTOFF_HZ, GAIN)),
-            (voices, model.residual_stream(2, CUTOFF_HZ, GAIN)),
+            (voices[:1], model.residual_stream(1, GAIN, CONDITIONS)),
+            (voices, model.residual_stream(2, GAIN, CONDITIONS)),
         )
     ]
     assert given[0] == given[1]
@@ -163,7 +164,8 @@ def fitted(model, spectra, observed_top=0.0, parts=1):
     late = np.pad(seen, ((0, 0), (model.info.lookahead_frames, 0), (0, 0)))[:, : seen.shape[1]]
     wanted = np.pad(spectra, ((0, 0), (model.info.lookahead_frames, 0), (0, 0)))[:, : seen.shape[1]]
     added = wanted - late
-    width = StereoWidth(model.info, CUTOFF_HZ)
+    info = model.info
+    width = StereoWidth(info.sample_rate, info.window_samples, info.hop_samples, CUTOFF_HZ)
     for part in np.array_split(np.arange(seen.shape[1]), parts):
         piece = added[:, part].copy()
         width.fit(late[:, part], piece)

@@ -7,7 +7,7 @@ from overtone.audio.files import read_audio
 from overtone.dsp.resample import resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference import Enhancer, StreamEnhancer
-from overtone.inference.live import resampler_delay_s
+from overtone.inference.streaming import resampler_delay_s
 
 RATES = [
     (48000, 48000),
@@ -41,10 +41,10 @@ def random_cuts(signal, rng, pieces):
 
 
 @pytest.mark.parametrize("pieces", [0, 5, 200])
-def test_listening_as_long_as_offline_gives_the_offline_output(enhancer, call, rng, pieces):
+def test_analysing_as_long_as_offline_gives_the_offline_output(enhancer, call, rng, pieces):
     call = call[:, :16000]
     wanted, rate = enhancer.enhance(call, 8000)
-    stream = StreamEnhancer(8000, listen_s=45, enhancer=enhancer)
+    stream = StreamEnhancer(8000, analysis_s=45, enhancer=enhancer)
     found = run(stream, random_cuts(call, rng, pieces))
     assert stream.output_rate == rate
     np.testing.assert_allclose(found, wanted, atol=1e-5)
@@ -58,8 +58,8 @@ def test_with_the_offline_plan_a_stream_is_the_offline_output(enhancer, call, rn
     np.testing.assert_allclose(run(stream, random_cuts(stereo, rng, 30)), wanted, atol=1e-5)
 
 
-def test_a_short_listening_decides_before_the_end(enhancer, call):
-    stream = StreamEnhancer(8000, listen_s=2, enhancer=enhancer)
+def test_a_short_analysis_decides_before_the_end(enhancer, call):
+    stream = StreamEnhancer(8000, analysis_s=2, enhancer=enhancer)
     given = 0
     for start in range(0, call.shape[1], 800):
         block = call[:, start : start + 800]
@@ -86,12 +86,14 @@ def test_output_keeps_pace_exactly(enhancer, rng, rate_in, rate_out, block):
     assert given == resampled_length(length, rate_in, rate_out)
 
 
-@pytest.mark.parametrize("listen_s", [0.0, 0.5])
+@pytest.mark.parametrize("analysis_s", [0.0, 0.5])
 @pytest.mark.parametrize(("rate_in", "rate_out"), [(48000, 16000), (16000, 8000), (96000, 16000)])
-def test_a_stream_that_is_only_resampled_keeps_pace_too(enhancer, rng, rate_in, rate_out, listen_s):
+def test_a_stream_that_is_only_resampled_keeps_pace_too(
+    enhancer, rng, rate_in, rate_out, analysis_s
+):
     signal = (0.05 * rng.standard_normal(rate_in)).astype(np.float32)
     stream = StreamEnhancer(
-        rate_in, output_rate=rate_out, cutoff_hz=rate_out, listen_s=listen_s, enhancer=enhancer
+        rate_in, output_rate=rate_out, cutoff_hz=rate_out, analysis_s=analysis_s, enhancer=enhancer
     )
     taken = given = 0
     for start in range(0, rate_in, 160):
@@ -182,14 +184,14 @@ def test_integers_and_floats_are_the_same_stream(enhancer, call):
 
 @pytest.mark.parametrize("samples", [0, 1, 100])
 def test_short_streams_come_back_whole(enhancer, call, samples):
-    for listen_s in (0, 5):
-        stream = StreamEnhancer(8000, listen_s=listen_s, enhancer=enhancer)
+    for analysis_s in (0, 5):
+        stream = StreamEnhancer(8000, analysis_s=analysis_s, enhancer=enhancer)
         out = run(stream, [call[:, :samples]])
         assert out.shape == (1, 6 * samples)
 
 
 def test_silence_is_not_listened_to_for_ever(enhancer):
-    stream = StreamEnhancer(8000, listen_s=1, enhancer=enhancer)
+    stream = StreamEnhancer(8000, analysis_s=1, enhancer=enhancer)
     given = sum(stream.push(np.zeros(800, np.float32)).size for _ in range(60))
     assert given == 60 * 4800 - stream.latency_samples
     # A low rate says where the band ends, whatever was heard.
@@ -246,8 +248,8 @@ def test_nothing_follows_a_flush(enhancer):
         ({"sample_rate": 8000, "cutoff_hz": 5000}, "cutoff 5000"),
         ({"sample_rate": 8000, "channels": 0}, "channels"),
         ({"sample_rate": 8000, "level_dbfs": 3}, "level"),
-        ({"sample_rate": 8000, "listen_s": -1}, "listening"),
-        ({"sample_rate": 8000, "listen_s": 1e9}, "listening"),
+        ({"sample_rate": 8000, "analysis_s": -1}, "analysis_s"),
+        ({"sample_rate": 8000, "analysis_s": 1e9}, "analysis_s"),
     ],
 )
 def test_impossible_settings_are_refused(enhancer, settings, word):

@@ -1,12 +1,12 @@
-"""Streams that are heard while they last: :class:`StreamEnhancer`.
+"""Streams that are enhanced while they last: :class:`StreamEnhancer`.
 
-Offline, a recording is listened to before its first output sample. A live stream cannot wait, so
-here the cutoff and the level are *given*, or *assumed*, or the stream is listened to for a while:
+Offline, a recording is analysed before its first output sample. A live stream cannot wait, so here
+the cutoff and the level are *given*, or *assumed*, or the start of the stream is analysed:
 
 - given: ``cutoff_hz`` and ``level_dbfs``, or the whole plan that ``Enhancer.plan`` made;
 - assumed: a stream of a low rate ends at its Nyquist frequency, and sounds at the level of speech
   in telephony (ITU-T P.56 active level -26 dBov);
-- listened for: the first ``listen_s`` seconds of sound are held back, both are found in them as
+- analysed: the first ``analysis_s`` seconds of sound are held back, both are found in them as
   offline, and then the output catches up.
 
 With one plan, the output of any pattern of blocks is the offline output.
@@ -25,26 +25,27 @@ from numpy.typing import ArrayLike, NDArray
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import QUALITY, StreamResampler, resampled_length
 from overtone.errors import InvalidInputError
-from overtone.inference.enhancer import (
-    AUDIBLE_RMS,
+from overtone.inference.checks import MAX_CHANNELS, as_channels, check_cutoff, check_rates
+from overtone.inference.enhancer import Enhancer
+from overtone.inference.family import ModelInfo
+from overtone.inference.pipeline import EnhanceStream, Fifo, Route
+from overtone.inference.planning import (
+    ANALYSIS_S,
     BLOCK_S,
-    FULL_BAND_HZ,
-    LISTEN_S,
-    Enhancer,
+    SILENT,
     Plan,
-    as_channels,
-    check_rates,
     default_output_rate,
     extension,
+    has_low_rate,
+    is_audible,
+    split,
 )
-from overtone.inference.info import ModelInfo
-from overtone.inference.stream import EnhanceStream, Fifo, Route
 
 FloatArray = NDArray[np.float32]
 
 SPEECH_LEVEL_DBFS = -26.0
-# A stream that stays silent is not listened to for longer than this many times ``listen_s``.
-LISTEN_LIMIT = 4.0
+# A stream that stays silent is not analysed for longer than this many times ``analysis_s``.
+ANALYSIS_LIMIT = 4.0
 # The resamplers' delay is measured over this much sound, in steps of so many samples.
 MEASURED_S = 1.0
 STEP_SAMPLES = 8
@@ -58,16 +59,16 @@ class StreamEnhancer:
         channels: of the input and the output.
         output_rate: in Hz; None chooses as offline.
         cutoff_hz: where the stream's real band ends; None assumes the Nyquist frequency, unless
-            ``listen_s`` is given.
+            ``analysis_s`` is given.
         level_dbfs: RMS of what sounds in the stream, pauses aside; None assumes -26 dB.
-        listen_s: hold the first seconds of sound back and find in them what is not given.
+        analysis_s: hold the first seconds of sound back and find in them what is not given.
         plan: decides all of that instead; see :meth:`Enhancer.plan`.
         enhancer: a model that is loaded already; else ``model``, ``device``, ``threads`` and
             ``fidelity`` are those of :class:`Enhancer`.
 
     Raises:
         InvalidInputError: a value cannot be used, or nothing says where the band ends: the rate is
-            high, and neither ``cutoff_hz`` nor ``listen_s`` nor ``plan`` is given.
+            high, and neither ``cutoff_hz`` nor ``analysis_s`` nor ``plan`` is given.
         ModelError: there is no such model, or it cannot be used.
     """
 
@@ -79,7 +80,7 @@ class StreamEnhancer:
         output_rate: int | None = None,
         cutoff_hz: float | None = None,
         level_dbfs: float | None = None,
-        listen_s: float = 0.0,
+        analysis_s: float = 0.0,
         plan: Plan | None = None,
         enhancer: Enhancer | None = None,
         model: str | os.PathLike[str] = "auto",
@@ -88,7 +89,7 @@ class StreamEnhancer:
         fidelity: float | None = None,
     ) -> None:
         check_rates(sample_rate, output_rate)
-        _check_stream(sample_rate, channels, cutoff_hz, level_dbfs, listen_s)
+        _check_stream(sample_rate, channels, cutoff_hz, level_dbfs, analysis_s)
         self.sample_rate, self.channels = sample_rate, channels
         self.output_rate = output_rate or default_output_rate(sample_rate)
         if plan is not None and output_rate is not None and plan.output_rate != output_rate:
@@ -96,8 +97,10 @@ class StreamEnhancer:
                 f"output_rate {output_rate} Hz, but the plan is for {plan.output_rate} Hz"
             )
         self._cutoff_hz, self._level_dbfs = cutoff_hz, level_dbfs
-        self._ear = None if plan or not listen_s else _Ear(sample_rate, channels, listen_s)
-        if plan is None and self._ear is None:
+        self._analyser = (
+            None if plan or not analysis_s else _Analyser(sample_rate, channels, analysis_s)
+        )
+        if plan is None and self._analyser is None:
             self._require_low_rate()
         self._enhancer = enhancer or Enhancer(
             model, device=device, threads=threads, fidelity=fidelity
@@ -110,11 +113,11 @@ class StreamEnhancer:
         self._ready = Fifo(channels)
         if plan is not None:
             self.output_rate = plan.output_rate
-        elif self._ear is None:
+        elif self._analyser is None:
             plan = self._assume()
         if plan is not None:
             self._follow(plan)
-        # Where listening will decide, either may come.
+        # Where the analysis will decide, either may come.
         extended = [True, False] if plan is None else [plan.extend_from_hz is not None]
         self.latency_samples = max(
             latency_samples(self.info if extend else None, sample_rate, self.output_rate)
@@ -141,7 +144,7 @@ class StreamEnhancer:
         Returns:
             float32 of the same number of axes. Once ``n`` samples were taken, exactly
             ``n * output_rate // sample_rate - latency_samples`` have been given (none while that
-            is negative, or while listening). Output starts aligned with the input.
+            is negative, or during the analysis). Output starts aligned with the input.
 
         Raises:
             InvalidInputError: wrong type, shape or channel count, a value that is not finite, or
@@ -156,11 +159,11 @@ class StreamEnhancer:
             )
         self._mono = np.ndim(samples) == 1
         self._taken += block.shape[1]
-        if self._ear is not None:
-            held = self._ear.hear(block)
+        if self._analyser is not None:
+            held = self._analyser.push(block)
             if held is None:
                 return self._shaped(block[:, :0])
-            self._ear = None
+            self._analyser = None
             self._follow(self._decide(held))
             block = held
         self._ready.push(self._running().push(block))
@@ -175,9 +178,9 @@ class StreamEnhancer:
         if self._over:
             return self._shaped(np.zeros((self.channels, 0), np.float32))
         self._over = True
-        if self._ear is not None:
-            held = self._ear.held()
-            self._ear = None
+        if self._analyser is not None:
+            held = self._analyser.held()
+            self._analyser = None
             self._follow(self._decide(held))
             self._ready.push(self._running().push(held))
         self._ready.push(self._running().flush())
@@ -206,47 +209,46 @@ class StreamEnhancer:
         info = self._enhancer.model.info
         level = 10 ** ((SPEECH_LEVEL_DBFS if self._level_dbfs is None else self._level_dbfs) / 20)
         estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
-        extend_from_hz, note = extension(info, cutoff_hz, self.output_rate)
-        return Plan(self.output_rate, estimate, extend_from_hz, info.level_rms / level, note)
+        extend_from_hz, warning = extension(info, cutoff_hz, self.output_rate)
+        return Plan(self.output_rate, estimate, extend_from_hz, info.level_rms / level, warning)
 
     def _decide(self, held: FloatArray) -> Plan:
-        """Decide from what was heard, as offline; what is given overrules."""
+        """Decide from what was analysed, as offline; what is given overrules."""
         plan = self._enhancer.plan(
-            _seconds(held, self.sample_rate),
+            split(held, self.sample_rate),
             self.sample_rate,
             output_rate=self.output_rate,
             cutoff_hz=self._cutoff_hz,
         )
-        if plan.note == "silent" and (self._cutoff_hz or self._has_low_rate()):
+        if plan.warning == SILENT and (
+            self._cutoff_hz or has_low_rate(self.sample_rate, self.output_rate)
+        ):
             return self._assume()
         if self._level_dbfs is None:
             return plan
         gain = self._enhancer.model.info.level_rms / 10 ** (self._level_dbfs / 20)
-        return Plan(plan.output_rate, plan.cutoff, plan.extend_from_hz, gain, plan.note)
-
-    def _has_low_rate(self) -> bool:
-        return self.sample_rate / 2 < min(FULL_BAND_HZ, self.output_rate / 2)
+        return Plan(plan.output_rate, plan.cutoff, plan.extend_from_hz, gain, plan.warning)
 
     def _require_low_rate(self) -> None:
-        if self._cutoff_hz is None and not self._has_low_rate():
+        if self._cutoff_hz is None and not has_low_rate(self.sample_rate, self.output_rate):
             raise InvalidInputError(
-                f"a stream at {self.sample_rate} Hz does not say where its band ends; give the"
-                " cutoff, or seconds to listen for it"
+                f"a stream at {self.sample_rate} Hz does not say where its band ends; give"
+                " cutoff_hz, or analysis_s seconds to find it"
             )
 
 
-class _Ear:
-    """Holds a stream back until enough of it was heard."""
+class _Analyser:
+    """Holds a stream back until enough of it was analysed."""
 
-    def __init__(self, sample_rate: int, channels: int, listen_s: float) -> None:
+    def __init__(self, sample_rate: int, channels: int, analysis_s: float) -> None:
         self._second = max(1, round(BLOCK_S * sample_rate))
-        self._wanted = listen_s * sample_rate
-        self._limit = LISTEN_LIMIT * self._wanted
+        self._wanted = analysis_s * sample_rate
+        self._limit = ANALYSIS_LIMIT * self._wanted
         self._channels = channels
         self._blocks: list[FloatArray] = []
-        self._pending = self._total = self._heard = 0
+        self._pending = self._total = self._analysed = 0
 
-    def hear(self, block: FloatArray) -> FloatArray | None:
+    def push(self, block: FloatArray) -> FloatArray | None:
         """Hold ``block``; return all that was held once it is enough."""
         self._blocks.append(block.copy())
         self._pending += block.shape[1]
@@ -256,22 +258,16 @@ class _Ear:
             held = self.held()
             self._blocks = [held]
             start = held.shape[1] - self._pending
-            for second in _seconds(held[:, start:], self._second):
+            for second in split(held[:, start:], self._second):
                 if second.shape[1] == self._second:
                     self._pending -= self._second
-                    audible = np.sqrt(np.mean(second**2)) > AUDIBLE_RMS
-                    self._heard += self._second if audible else 0
-        enough = self._heard >= self._wanted or self._total >= self._limit
+                    self._analysed += self._second if is_audible(second) else 0
+        enough = self._analysed >= self._wanted or self._total >= self._limit
         return self.held() if enough else None
 
     def held(self) -> FloatArray:
-        """All that was heard, ``[channels, samples]``."""
+        """All that was held back, ``[channels, samples]``."""
         return np.concatenate([np.zeros((self._channels, 0), np.float32), *self._blocks], axis=1)
-
-
-def _seconds(samples: FloatArray, sample_rate: int) -> list[FloatArray]:
-    step = max(1, round(BLOCK_S * sample_rate))
-    return [samples[:, start : start + step] for start in range(0, samples.shape[1], step)]
 
 
 def _check_stream(
@@ -279,25 +275,23 @@ def _check_stream(
     channels: int,
     cutoff_hz: float | None,
     level_dbfs: float | None,
-    listen_s: float,
+    analysis_s: float,
 ) -> None:
-    if channels != int(channels) or not 1 <= channels <= 64:
-        raise InvalidInputError(f"{channels} channels; a stream has 1 to 64")
-    if cutoff_hz is not None and not 0 < cutoff_hz <= sample_rate / 2:
-        raise InvalidInputError(
-            f"cutoff {cutoff_hz:g} Hz: must be above 0 and at most half the sample rate,"
-            f" {sample_rate / 2:g} Hz"
-        )
+    if channels != int(channels) or not 1 <= channels <= MAX_CHANNELS:
+        raise InvalidInputError(f"{channels} channels; a stream has 1 to {MAX_CHANNELS}")
+    check_cutoff(cutoff_hz, sample_rate)
     if level_dbfs is not None and not -100 <= level_dbfs <= 0:
         raise InvalidInputError(f"level {level_dbfs:g} dBFS: must be within -100 to 0")
-    if not 0 <= listen_s <= LISTEN_S:
-        raise InvalidInputError(f"listening {listen_s:g} s: must be within 0 to {LISTEN_S:g} s")
+    if not 0 <= analysis_s <= ANALYSIS_S:
+        raise InvalidInputError(
+            f"analysis_s {analysis_s:g} s: must be within 0 to {ANALYSIS_S:g} s"
+        )
 
 
 def latency_samples(info: ModelInfo | None, sample_rate: int, output_rate: int) -> int:
     """The delay of a stream in samples at ``output_rate``; without a model it is only resampled.
 
-    What the model needs to have heard, and what the resamplers hold back, where the rates need any:
+    What the model needs to know, and what the resamplers hold back, where the rates need any:
     soxr works in blocks of its own.
     """
     if info is None:
@@ -305,11 +299,11 @@ def latency_samples(info: ModelInfo | None, sample_rate: int, output_rate: int) 
     else:
         route = Route.choose(sample_rate, output_rate, info)
         rate = route.model_rate
-        resampled_s = resampler_delay_s(route.stuffing * sample_rate, rate)
-        if not route.thinning:
+        resampled_s = resampler_delay_s(route.zero_insertion * sample_rate, rate)
+        if not route.decimation:
             resampled_s += resampler_delay_s(rate, output_rate)
         delay_s = info.latency_samples / rate + resampled_s
-        if route.past:
+        if route.bypass:
             delay_s = max(delay_s, resampler_delay_s(sample_rate, output_rate))
     # Where anything is resampled, either count may be rounded to its disfavour.
     return math.ceil(delay_s * output_rate - 1e-6) + (resampled_s > 0)

@@ -1,9 +1,9 @@
-"""The residual of a waveform network: overlapping patches, each interpolated, run and crossfaded.
+"""Models that predict samples: overlapping patches, each interpolated, run and crossfaded.
 
-The lineage's networks (Kuleshov et al. 2017, Birnbaum et al. 2019) repair recordings that went
-through one certain filter, decimation and cubic spline. A recording from elsewhere has met none of
-them, so every patch goes through the same here, as products on its spectrum: the decimation
-filter's response in closed form, thinning, the spline's response in closed form. The network's
+The AudioUNet family's networks (Kuleshov et al. 2017, Birnbaum et al. 2019) repair recordings that
+went through one certain filter, decimation and cubic spline. A recording from elsewhere has met
+none of them, so every patch goes through the same here, as products on its spectrum: the decimation
+filter's response in closed form, decimation, the spline's response in closed form. The network's
 output then replaces what lies above the cutoff, and nothing below it.
 
 Patches lie at fixed places of the stream, so any chunking gives the same samples.
@@ -11,14 +11,17 @@ Patches lie at fixed places of the stream, so any chunking gives the same sample
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
+from overtone.dsp.bandwidth import TransitionBand
 from overtone.dsp.decimation import decimation_response
-from overtone.inference.bands import Top, crossover
-from overtone.inference.info import WaveformInfo
+from overtone.inference.bands import OutputBandLimit, crossover
+from overtone.inference.family import Model, ModelInfo
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.floating]
@@ -32,6 +35,108 @@ ENDS_LOWER = 0.7
 SILENCE_POWER = 1e-12
 # Silence is told block by block; so many of them make a patch.
 GATES = 32
+
+
+# Recordings may end this many times above or below what a model was trained for before it warns.
+TOLERATED_RATIO = 1.1
+
+
+class WaveformInfo(ModelInfo):
+    """A waveform network: patches of interpolated samples in, the same with their high band out.
+
+    It was trained on patches of ``patch_samples`` that hold nothing above ``low_nyquist_hz``, and
+    takes any multiple of ``multiple_samples``. A recording is cut into such patches, each
+    overlapping the next: ``margin_samples`` at either end of a patch are thrown away, the next
+    ``ramp_samples`` are crossfaded with the neighbour's. ``guard_samples`` more are taken at
+    either end for filtering alone.
+    """
+
+    runs_live: ClassVar[bool] = False
+
+    kind: Literal["waveform"] = "waveform"
+    scale: int = Field(ge=2)
+    patch_samples: int = Field(gt=0)
+    multiple_samples: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.patch_samples % (32 * self.scale):
+            raise ValueError(
+                f"patch_samples must be a multiple of 32 * scale = {32 * self.scale}, not"
+                f" {self.patch_samples}"
+            )
+        return self
+
+    @property
+    def low_nyquist_hz(self) -> float:
+        """Where the recordings end that the network was trained on."""
+        return self.sample_rate / 2 / self.scale
+
+    @property
+    def margin_samples(self) -> int:
+        """What is thrown away at either end of a patch, since the network sees no further."""
+        return self.patch_samples // 8
+
+    @property
+    def ramp_samples(self) -> int:
+        """How long neighbouring patches are crossfaded."""
+        return self.patch_samples // 16
+
+    @property
+    def guard_samples(self) -> int:
+        """What the filters need at either end in addition to a patch."""
+        return self.patch_samples // 16
+
+    @property
+    def hop_samples(self) -> int:
+        """From the start of a patch to that of the next."""
+        return self.patch_samples - 2 * self.margin_samples - self.ramp_samples
+
+    @property
+    def latency_samples(self) -> int:
+        """Algorithmic latency at ``sample_rate``: a patch is needed up to its guard's end."""
+        return self.patch_samples - self.margin_samples + self.guard_samples
+
+    def warning(self, cutoff_hz: float) -> str:
+        """Say what the model is made for, where the recording is something else."""
+        above = cutoff_hz > TOLERATED_RATIO * self.max_cutoff_hz
+        if not above and cutoff_hz * TOLERATED_RATIO >= self.min_cutoff_hz:
+            return ""
+        return f"this model is made for recordings that end at {self.low_nyquist_hz:.0f} Hz"
+
+
+class WaveformModel(Model):
+    """A network of the AudioUNet family: AudioUNet, TFiLM or AFiLM."""
+
+    info_type: ClassVar[type[ModelInfo]] = WaveformInfo
+    info: WaveformInfo
+
+    def residual_stream(
+        self,
+        channels: int,
+        gain: float,
+        conditions: Mapping[str, float],
+        *,
+        transition: TransitionBand = (),  # noqa: ARG002 (they were trained on it as it is)
+        limit: OutputBandLimit | None = None,
+    ) -> PatchResidual:
+        """Start a stream of patches; see :meth:`Model.residual_stream`."""
+        return PatchResidual(
+            self.info, self.run, channels, conditions["cutoff_hz"], gain, limit=limit
+        )
+
+    def run(self, low: FloatArray) -> FloatArray:
+        """Fill in the high band of ``low [channels, samples]``; the result has the same shape.
+
+        ``low`` is at ``info.sample_rate``, decimated and interpolated as in training, at the level
+        of training. Any length: the network gets it with zeros after its end.
+        """
+        samples = low.shape[1]
+        padded = np.pad(low, ((0, 0), (0, -samples % self.info.multiple_samples)))
+        if not padded.size:
+            return np.zeros(low.shape, np.float32)
+        (high,) = self._session.run(None, {"low": padded.astype(np.float32, copy=False)})
+        return np.asarray(high[:, :samples], np.float32)
 
 
 class PatchResidual:
@@ -49,7 +154,7 @@ class PatchResidual:
         cutoff_hz: float,
         gain: float,
         *,
-        top: Top | None = None,
+        limit: OutputBandLimit | None = None,
     ) -> None:
         self._network, self._gain = network, gain
         self._guard, self._margin = info.guard_samples, info.margin_samples
@@ -60,9 +165,9 @@ class PatchResidual:
         frequencies = np.fft.rfftfreq(info.patch_samples, 1 / info.sample_rate)
         self._weight = crossover(frequencies, cutoff_hz)
         self._kept: DoubleArray = np.ones(frequencies.size)
-        if top is not None:
-            self._kept = top.roll_off(frequencies, cutoff_hz)
-            self._weight *= top.edge(frequencies, cutoff_hz)
+        if limit is not None:
+            self._kept = limit.roll_off(frequencies, cutoff_hz)
+            self._weight *= limit.edge(frequencies, cutoff_hz)
         self._rise = _raised_cosine(self._ramp)
         # The first patch begins before time zero, and has no neighbour to be crossfaded with.
         self._input = np.zeros((channels, self._margin + self._guard), np.float32)
@@ -103,21 +208,21 @@ class PatchResidual:
     def _residual(self, window: FloatArray) -> DoubleArray:
         scaled = window.astype(np.float64) * self._gain
         patch = scaled[:, self._guard : -self._guard]
-        sounding = _sounding(patch)
-        if not sounding.any():
+        active = _activity(patch)
+        if not active.any():
             return np.zeros_like(patch)
         low = self._interpolate(scaled)[:, self._guard : -self._guard]
         high = self._network(low.astype(np.float32))
         spectrum = (np.fft.rfft(high) * self._kept - np.fft.rfft(patch)) * self._weight
-        return np.asarray(np.fft.irfft(spectrum, patch.shape[1]) * sounding / self._gain)
+        return np.asarray(np.fft.irfft(spectrum, patch.shape[1]) * active / self._gain)
 
 
 class Interpolation:
-    """Windows ``[channels, length]`` as the network knows recordings: thinned, then interpolated.
+    """Windows ``[channels, length]`` as the network knows recordings: decimated, then interpolated.
 
     What the window holds above the low Nyquist frequency has no influence, whether it is sound or
     the mirror images of a recording of a lower rate. ``length`` is a multiple of ``2 * scale``.
-    The first sample of a window is one of those that thinning keeps. The window is taken as
+    The first sample of a window is one of those that decimation keeps. The window is taken as
     periodic.
     """
 
@@ -132,7 +237,7 @@ class Interpolation:
     def __call__(self, window: DoubleArray) -> DoubleArray:
         """Return the window with nothing but its low band, and the images a spline leaves."""
         low = np.fft.rfft(window)[:, : self._keep.size] * self._keep
-        # A thinned signal's spectrum repeats: the second half of a period is the first, mirrored.
+        # A decimated signal's spectrum repeats: the second half of a period is the first, mirrored.
         period = np.concatenate([low, np.conj(low[:, -2:0:-1])], axis=1)
         return np.asarray(np.fft.irfft(period[:, self._images] * self._spline, self._length))
 
@@ -140,7 +245,7 @@ class Interpolation:
 def low_response(
     frequencies_hz: DoubleArray, sample_rate: int, scale: int, cutoff_hz: float
 ) -> DoubleArray:
-    """What a recording that ends at ``cutoff_hz`` still has to go through before it is thinned.
+    """What a recording that ends at ``cutoff_hz`` still has to go through before it is decimated.
 
     Where it has its band up to the low Nyquist frequency, that is the decimation filter. Where it
     ends in that filter's slope, it has met one. Where it ends lower, the rest is cut off.
@@ -171,8 +276,8 @@ def _raised_cosine(samples: int) -> DoubleArray:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * (np.arange(samples) + 0.5) / samples))
 
 
-def _sounding(patch: DoubleArray) -> DoubleArray:
-    """1 where a patch sounds, 0 in its digital silence, over a block between: its shape."""
+def _activity(patch: DoubleArray) -> DoubleArray:
+    """Weights of the patch's shape: 1 where it is active, 0 in digital silence, a ramp between."""
     channels, samples = patch.shape
     power = np.mean(np.square(patch).reshape(channels, GATES, -1), axis=2)
     sounds = np.pad((power > SILENCE_POWER).astype(np.float64), ((0, 0), (1, 1)), mode="edge")

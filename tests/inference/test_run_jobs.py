@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from overtone.errors import OvertoneError
-from overtone.inference.batch import Settings, run
-from overtone.inference.plan import Task
+from overtone.inference.jobs import Settings, Task, run
 
 # A module of its own, since the processes of a batch have to be able to import it.
 FAKE_ENHANCER = '''

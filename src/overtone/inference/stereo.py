@@ -16,8 +16,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.inference.info import SpectralInfo
-
 Spectrum = NDArray[np.complex64]
 
 # The part of the band that shows the width: of the cutoff's frequency, from where to where. It
@@ -37,11 +35,14 @@ class StereoWidth:
     far as a short time can tell: what sounds in one only hardly reaches the other.
     """
 
-    def __init__(self, info: SpectralInfo, cutoff_hz: float) -> None:
-        frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
-        low, high, top = np.searchsorted(frequencies_hz, [*(cutoff_hz * np.array(BAND)), cutoff_hz])
-        self._below, self._above = slice(int(low), int(high)), slice(int(top), info.bins)
-        self._kept = math.exp(-info.hop_samples / info.sample_rate / MEMORY_S)
+    def __init__(
+        self, sample_rate: int, window_samples: int, hop_samples: int, cutoff_hz: float
+    ) -> None:
+        frequencies_hz = np.fft.rfftfreq(window_samples, 1 / sample_rate)
+        edges_hz = [*(cutoff_hz * np.array(BAND)), cutoff_hz]
+        low, high, above = (int(edge) for edge in np.searchsorted(frequencies_hz, edges_hz))
+        self._below, self._above = slice(low, high), slice(above, None)
+        self._kept = math.exp(-hop_samples / sample_rate / MEMORY_S)
         self._energies = np.zeros(4)
 
     def fit(self, observed: Spectrum, residual: Spectrum) -> None:

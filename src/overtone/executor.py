@@ -1,0 +1,192 @@
+"""One pool of processes for whatever is done to many items.
+
+concurrent.futures would fail every pending item when one process dies, and not say over which. Here
+each process has its own pipe: one that dies is the end of that pipe, the item it held is known to
+be lost, and a new process takes the next. Processes end with their parent, however that ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import connection, get_context
+from typing import Any, Generic, TypeVar
+
+from overtone.errors import OvertoneError
+
+State = TypeVar("State")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Report = Callable[[float], None]  # takes the fraction of an item that is done, 0 to 1
+
+PROGRESS_STEP = 0.01  # a finer bar is not worth a message between processes
+STOP_TIMEOUT_S = 5.0
+
+
+def map(
+    init: Callable[[], State],
+    work: Callable[[State, Item, Report], Result],
+    items: Sequence[Item],
+    *,
+    jobs: int = 1,
+    progress: Callable[[Item, float], None] | None = None,
+    lost: Callable[[Item, str], Result] | None = None,
+) -> Generator[tuple[Item, Result], None, None]:
+    """Do ``work(state, item, report)`` for every item and yield ``(item, result)`` as it is known.
+
+    With ``jobs`` above 1 that many processes share the items, each with the state that its own
+    ``init()`` gave; results then come in the order of completion, and everything passed must be
+    importable from a fresh process. Close the generator (or leave it) to stop.
+
+    Args:
+        init: makes what ``work`` needs for all items, such as a loaded model.
+        work: does one item; it may call ``report`` with the fraction done.
+        items: to be done.
+        jobs: how many at the same time.
+        progress: is called with an item and the fraction of it that is done.
+        lost: gives the result of an item whose process died, and why; None raises OvertoneError.
+
+    Raises:
+        Exception: what ``init`` or ``work`` raised.
+    """
+    jobs = min(jobs, len(items))
+    if jobs > 1:
+        yield from _map_in_processes(init, work, items, jobs, progress, lost or _raise_lost)
+    elif jobs == 1:
+        state = init()
+        for item in items:
+            report = partial(progress, item) if progress else _ignore
+            yield item, work(state, item, report)
+
+
+def _raise_lost(item: Any, reason: str) -> Any:
+    raise OvertoneError(f"{item}: {reason}")
+
+
+def _ignore(fraction: float) -> None:
+    del fraction
+
+
+@dataclass(frozen=True)
+class _Result(Generic[Result]):
+    value: Result
+
+
+@dataclass(frozen=True)
+class _Raised:
+    error: Exception
+
+
+class _Worker(Generic[Item]):
+    """A process with its own state, the pipe to it, and the item it is at."""
+
+    def __init__(self, init: Callable[[], Any], work: Callable[..., Any]) -> None:
+        # spawn: a forked onnxruntime or a forked lock of another thread can hang.
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, init, work), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        self.item: Item
+
+    def give(self, item: Item) -> None:
+        self.item = item
+        with suppress(OSError):  # already dead: the next look at the pipe says so
+            self.pipe.send(item)
+
+    def stop(self) -> None:
+        self.process.terminate()  # the handler in _serve unwinds, so temporary files go
+        self.process.join(STOP_TIMEOUT_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
+
+def _map_in_processes(
+    init: Callable[[], Any],
+    work: Callable[..., Result],
+    items: Sequence[Item],
+    jobs: int,
+    progress: Callable[[Item, float], None] | None,
+    lost: Callable[[Item, str], Result],
+) -> Generator[tuple[Item, Result], None, None]:
+    waiting = deque(items)
+    workers: dict[Any, _Worker[Item]] = {}
+
+    def start() -> None:
+        worker: _Worker[Item] = _Worker(init, work)
+        workers[worker.pipe] = worker
+        worker.give(waiting.popleft())
+
+    try:
+        for _ in range(jobs):
+            start()
+        while workers:
+            for pipe in connection.wait(list(workers)):
+                worker = workers[pipe]
+                try:
+                    message = worker.pipe.recv()
+                except (EOFError, OSError):
+                    worker.process.join()
+                    cause = _cause_of_death(worker.process.exitcode)
+                    message = _Result(lost(worker.item, cause))
+                if isinstance(message, float):
+                    if progress:
+                        progress(worker.item, message)
+                    continue
+                if isinstance(message, _Raised):
+                    raise message.error
+                yield worker.item, message.value
+                if waiting and worker.process.is_alive():
+                    worker.give(waiting.popleft())
+                    continue
+                workers.pop(pipe).stop()
+                if waiting:
+                    start()
+    finally:
+        for worker in workers.values():
+            worker.stop()
+
+
+def _serve(pipe: Any, init: Callable[[], Any], work: Callable[..., Any]) -> None:
+    """Do the items that come through the pipe until it ends (the body of a process)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with suppress(EOFError, OSError):  # the parent is gone
+        try:
+            state = init()
+            while True:
+                item = pipe.recv()
+                pipe.send(_Result(work(state, item, _Steps(pipe.send))))
+        except (EOFError, OSError):
+            raise
+        except Exception as error:
+            pipe.send(_Raised(error))
+
+
+class _Steps:
+    """Passes a growing fraction on, but only in steps worth a message."""
+
+    def __init__(self, send: Callable[[float], None]) -> None:
+        self._send = send
+        self._sent = 0.0
+
+    def __call__(self, fraction: float) -> None:
+        if fraction - self._sent >= PROGRESS_STEP:
+            self._sent = float(fraction)
+            self._send(self._sent)
+
+
+def _cause_of_death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""
+        return f"the process working on it was ended by {name}{hint}"
+    return f"the process working on it ended with code {exitcode}"

@@ -1,0 +1,76 @@
+"""Arguments of the public calls, checked once: arrays, rates, cutoffs, fidelity."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from overtone.errors import InvalidInputError
+from overtone.inference.family import ModelInfo
+
+FloatArray = NDArray[np.float32]
+
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
+MAX_CHANNELS = 64
+# The perceptual end: there ViSQOL is highest, and held-out LSD as low as anywhere.
+DEFAULT_FIDELITY = 0.0
+
+
+def as_channels(samples: ArrayLike) -> FloatArray:
+    """``[channels, samples]`` float32 with full scale 1."""
+    array = np.asarray(samples)
+    if array.ndim not in (1, 2):
+        raise InvalidInputError(
+            f"samples have shape {array.shape}; give [samples] or [channels, samples]"
+        )
+    if array.ndim == 2 and not 1 <= array.shape[0] <= MAX_CHANNELS:
+        raise InvalidInputError(
+            f"samples have shape {array.shape}, that is {array.shape[0]} channels; give"
+            " [channels, samples], channels first"
+        )
+    if np.issubdtype(array.dtype, np.signedinteger):
+        array = array.astype(np.float64) / -float(np.iinfo(array.dtype).min)
+    elif array.dtype == np.uint8:
+        array = (array.astype(np.float64) - 128) / 128
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise InvalidInputError(f"samples are of type {array.dtype}; give floats or integers")
+    if not np.isfinite(array).all():
+        raise InvalidInputError("samples hold NaN or infinite values; repair them first")
+    return np.atleast_2d(array).astype(np.float32)
+
+
+def check_rates(sample_rate: int, output_rate: int | None, name: str = "") -> None:
+    """Refuse rates outside 1 kHz to 384 kHz."""
+    for what, rate in (("sample rate", sample_rate), ("output rate", output_rate)):
+        if rate is not None and (rate != int(rate) or not MIN_RATE_HZ <= rate <= MAX_RATE_HZ):
+            prefix = f"{name}: " if name else ""
+            raise InvalidInputError(
+                f"{prefix}{what} {rate} Hz; it must be a whole number from {MIN_RATE_HZ} to"
+                f" {MAX_RATE_HZ}"
+            )
+
+
+def check_cutoff(cutoff_hz: float | None, sample_rate: int) -> None:
+    """Refuse a cutoff that is not above 0 and at most half the rate; None is none."""
+    if cutoff_hz is not None and not 0 < cutoff_hz <= sample_rate / 2:
+        raise InvalidInputError(
+            f"cutoff {cutoff_hz:g} Hz: must be above 0 and at most half the sample rate,"
+            f" {sample_rate / 2:g} Hz"
+        )
+
+
+def checked_fidelity(info: ModelInfo, fidelity: float | None) -> float:
+    """The fidelity that a model is asked for, 0 to 1; None is the default.
+
+    Raises InvalidInputError for one out of range, or for a model that knows one answer only.
+    """
+    if fidelity is None:
+        return DEFAULT_FIDELITY if info.has_fidelity else 0.0
+    if not 0 <= fidelity <= 1:
+        raise InvalidInputError(f"fidelity must be within 0 to 1, not {fidelity:g}")
+    if not info.has_fidelity:
+        raise InvalidInputError(
+            f"model {info.name!r} gives one answer and knows no fidelity: leave it out, or use"
+            " another model"
+        )
+    return fidelity

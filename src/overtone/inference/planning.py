@@ -1,0 +1,132 @@
+"""What is done to a recording, decided from its start: where its band ends, and its level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
+from overtone.dsp.level import LevelMeter
+from overtone.inference.checks import check_cutoff
+from overtone.inference.family import ModelInfo
+
+FloatArray = NDArray[np.float32]
+
+BLOCK_S = 1.0
+# How much sound is analysed before the cutoff and the level are decided. Blocks under -80 dBFS say
+# nothing about either.
+ANALYSIS_S = 45.0
+AUDIBLE_RMS = 1e-4
+# A recording that reaches this far has its high band: few adults hear more, and most good coded
+# files (Vorbis, Opus, MP3 from 160 kbit/s up) end above it, where nothing is to be gained.
+FULL_BAND_HZ = 18_000.0
+SILENT = "silent"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done to a recording, decided before its first output sample.
+
+    ``cutoff`` is where the band ends and how sure that is; ``extend_from_hz`` is None where the
+    recording is only resampled or copied, and ``warning`` says why. Where it is extended,
+    ``warning`` says if the model was made for other recordings.
+    """
+
+    output_rate: int
+    cutoff: CutoffEstimate
+    extend_from_hz: float | None
+    gain: float
+    warning: str = ""
+
+
+def plan_recording(
+    info: ModelInfo,
+    blocks: Iterable[FloatArray],
+    sample_rate: int,
+    *,
+    output_rate: int | None = None,
+    cutoff_hz: float | None = None,
+) -> Plan:
+    """Analyse the start of a recording and decide what the model ``info`` will do to it.
+
+    ``blocks`` are ``[channels, n]``; no more of them are taken than needed.
+
+    Raises:
+        InvalidInputError: ``cutoff_hz`` is not above 0 and at most half the rate.
+    """
+    check_cutoff(cutoff_hz, sample_rate)
+    rate_out = output_rate or default_output_rate(sample_rate)
+    estimator, meter = CutoffEstimator(sample_rate), LevelMeter(sample_rate)
+    analysed = 0
+    for block in blocks:
+        if is_audible(block):
+            meter.push(block)
+            if cutoff_hz is None:
+                estimator.push(block)
+            analysed += block.shape[1]
+        if analysed >= ANALYSIS_S * sample_rate:
+            break
+    level = meter.active_rms()
+    if cutoff_hz is not None:
+        estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
+    else:
+        estimate = estimator.estimate()
+    extend_from_hz, warning = _decide(info, estimate, level, sample_rate, rate_out)
+    gain = info.level_rms / level if level > 0 else 1.0
+    return Plan(rate_out, estimate, extend_from_hz, gain, warning)
+
+
+def _decide(
+    info: ModelInfo, estimate: CutoffEstimate, level: float, sample_rate: int, rate_out: int
+) -> tuple[float | None, str]:
+    """Where to extend from, or None and the reason not to."""
+    if level == 0:
+        return None, SILENT
+    nyquist_hz = sample_rate / 2
+    if estimate.cutoff_hz is None and not has_low_rate(sample_rate, rate_out):
+        return None, "unsure where the band ends; give cutoff_hz to extend it"
+    # A low-rate file ends at its Nyquist frequency at the latest, whatever is in it.
+    from_hz = nyquist_hz if estimate.cutoff_hz is None else estimate.cutoff_hz
+    return extension(info, min(from_hz, nyquist_hz), rate_out)
+
+
+def extension(info: ModelInfo, cutoff_hz: float, rate_out: int) -> tuple[float | None, str]:
+    """Where a recording that ends at ``cutoff_hz`` is extended from, and a warning.
+
+    None where the model has nothing to add; the warning says why.
+    """
+    if cutoff_hz >= min(FULL_BAND_HZ, rate_out / 2):
+        return None, "full band already"
+    if cutoff_hz >= info.sample_rate / 2:
+        top_hz = info.sample_rate / 2
+        return None, f"ends at {cutoff_hz:.0f} Hz, and this model fills up to {top_hz:.0f} Hz only"
+    if cutoff_hz < 0.5 * info.min_cutoff_hz:
+        return None, f"ends at {cutoff_hz:.0f} Hz, too low for this model"
+    return cutoff_hz, info.warning(cutoff_hz)
+
+
+def default_output_rate(sample_rate: int) -> int:
+    """The recording's own rate from 44.1 kHz up; else 44.1 or 48 kHz, whichever it divides."""
+    if sample_rate >= 44_100:
+        return sample_rate
+    return 44_100 if 44_100 % sample_rate == 0 else 48_000
+
+
+def has_low_rate(sample_rate: int, rate_out: int) -> bool:
+    """Tell whether a recording of this rate lacks its high band, whatever is in it."""
+    return sample_rate / 2 < min(FULL_BAND_HZ, rate_out / 2)
+
+
+def is_audible(block: FloatArray) -> bool:
+    """Tell whether ``[channels, n]`` says anything about cutoff and level."""
+    return bool(block.size and np.sqrt(np.mean(block**2)) > AUDIBLE_RMS)
+
+
+def split(channels: FloatArray, sample_rate: int) -> Iterator[FloatArray]:
+    """Cut ``[channels, samples]`` into blocks of a second, the last one shorter."""
+    step = max(1, round(BLOCK_S * sample_rate))
+    for start in range(0, channels.shape[1], step):
+        yield channels[:, start : start + step]
