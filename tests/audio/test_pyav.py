@@ -124,7 +124,7 @@ def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
 def test_text_under_an_audio_name(tmp_path: Path, name: str) -> None:
     pytest.importorskip("av")
     (tmp_path / name).write_text("This is not a recording.\n" * 1000)
-    with pytest.raises(AudioFileError, match=f"{name}: not audio"):
+    with pytest.raises(AudioFileError, match=f"{name}: is not audio"):
         probe(tmp_path / name)
 
 

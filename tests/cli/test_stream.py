@@ -162,11 +162,24 @@ def test_integers_are_limited_not_wrapped():
     assert np.frombuffer(loud, "<i2").tolist() == [32767, -32768]
 
 
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "PCM_U8"])
+def test_telephony_is_streamed_and_comes_back_in_16_bits(stream, enhancer, call, subtype):
+    file = io.BytesIO()
+    soundfile.write(file, call.T / 32768, 8000, format="WAV", subtype=subtype)
+    samples, _ = soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")
+    code, out, err = stream(file.getvalue())
+    assert (code, err) == (0, "")
+    assert soundfile.info(io.BytesIO(out)).subtype == "PCM_16"
+    found, rate = soundfile.read(io.BytesIO(out), dtype="float32")
+    assert rate == 48000
+    np.testing.assert_allclose(found, enhanced(enhancer, samples[None])[0], atol=0.6 / 32768)
+
+
 def test_an_encoding_that_cannot_be_streamed_is_named():
     file = io.BytesIO()
-    soundfile.write(file, np.zeros(10), 8000, format="WAV", subtype="ULAW")
+    soundfile.write(file, np.zeros(10), 8000, format="WAV", subtype="MS_ADPCM")
     file.seek(0)
-    with pytest.raises(AudioFileError, match="0x7 with 8 bits"):
+    with pytest.raises(AudioFileError, match="0x2 with 4 bits"):
         read_wav_header(file, "call")
 
 

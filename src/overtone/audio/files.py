@@ -1,8 +1,9 @@
 """Audio files in and out, a block at a time, so that an hour of sound never sits in memory.
 
 WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, W64, RF64, CAF and AU are read and written by libsndfile
-(:mod:`overtone.audio.sndfile`); :mod:`overtone.audio.pyav` reads M4A, WebM and the like. Samples
-are float32 ``[channels, samples]`` with full scale at 1.0.
+(:mod:`overtone.audio.sndfile`); what it cannot read, such as M4A and WebM, is left to PyAV
+(:mod:`overtone.audio.pyav`). What a file is called decides nothing when it is read. Samples are
+float32 ``[channels, samples]`` with full scale at 1.0.
 
 What is written appears under its name only when it is complete: the samples go to a temporary
 name in the same folder, the result is checked, and then renamed. Whatever fails before that
@@ -11,7 +12,8 @@ leaves neither a partial file nor a damaged old one.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,9 +32,11 @@ from overtone.audio.formats import (
     choose_subtype,
     output_format,
 )
+from overtone.audio.mp3 import mp3_start
 from overtone.audio.pyav import PyavDecoder, has_pyav
-from overtone.audio.sndfile import SndfileDecoder, SndfileSink
-from overtone.errors import AudioFileError, InvalidInputError
+from overtone.audio.sndfile import SndfileDecoder, SndfileSink, UnknownFormatError
+from overtone.audio.views import Part, first_part
+from overtone.errors import AudioFileError, InvalidInputError, MissingExtraError
 from overtone.files import find_files, reason, refuse_existing
 
 __all__ = [
@@ -86,7 +90,8 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
 class AudioReader:
     """An open audio file; a context manager.
 
-    ``info`` holds what its header says. A video file gives its first audio stream.
+    ``info`` holds what its header says. A video file gives its first audio stream. Streams that
+    were joined into one file are read one after another.
 
     Raises:
         AudioFileError: missing, a folder, empty, not audio, or not readable.
@@ -96,20 +101,26 @@ class AudioReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         _require_file(self.path)
-        self._decoder = _open_decoder(self.path)
+        try:
+            part = first_part(self.path)
+        except OSError as error:
+            raise AudioFileError(
+                f"{self.path}: cannot be opened ({reason(error)}); check its permissions"
+            ) from error
+        self._decoder = _open_decoder(part)
         self.info = self._decoder.info
 
     def blocks(self, block_frames: int = 48000) -> Iterator[NDArray[np.float32]]:
         """Yield the file from its start as ``[channels, block_frames]``, the last block shorter.
 
         Raises:
-            AudioFileError: a sample is NaN or infinite, or the file is damaged or shorter than
-                its header promises; the message gives the position in seconds.
+            AudioFileError: a sample is NaN or infinite, or the file has no samples, or is damaged
+                or shorter than its header promises; the message gives the position in seconds.
         """
         if block_frames < 1:
             raise InvalidInputError(f"block_frames must be at least 1, not {block_frames}")
         position = 0
-        for block in self._decoder.blocks(block_frames):
+        for block in _in_blocks(self._chunks(block_frames), block_frames):
             finite = np.isfinite(block)
             if not finite.all():
                 first = position + int(np.argmin(finite.all(axis=0)))
@@ -119,6 +130,32 @@ class AudioReader:
                 )
             yield block
             position += block.shape[1]
+        if position == 0:
+            raise AudioFileError(
+                f"{self.path}: holds no samples; get a whole copy, or leave it out"
+            )
+
+    def _chunks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the sound of all streams, in pieces of any size."""
+        yield from self._decoder.blocks(block_frames)
+        part = self._decoder.next_part()
+        while part is not None:
+            with contextlib.closing(_open_decoder(part)) as decoder:
+                self._check_same_kind(decoder.info)
+                skip = part.skip_frames
+                for block in decoder.blocks(block_frames):
+                    yield block[:, skip:]
+                    skip = max(0, skip - block.shape[1])
+                part = decoder.next_part()
+
+    def _check_same_kind(self, info: AudioInfo) -> None:
+        given = (info.sample_rate, info.channels)
+        if given != (self.info.sample_rate, self.info.channels):
+            raise AudioFileError(
+                f"{self.path}: is joined from streams of {self.info.sample_rate} Hz, "
+                f"{self.info.channels} channels and {given[0]} Hz, {given[1]} channels; "
+                "split it into a file for each"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -127,14 +164,53 @@ class AudioReader:
         self._decoder.close()
 
 
-def _open_decoder(path: Path) -> SndfileDecoder | PyavDecoder:
-    if path.suffix.lower() in PYAV_EXTENSIONS:
-        return PyavDecoder(path)
-    decoder = SndfileDecoder(path)
+def _in_blocks(
+    chunks: Iterable[NDArray[np.float32]], block_frames: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield ``chunks`` of any length as blocks of ``block_frames``, the last one shorter."""
+    pending: list[NDArray[np.float32]] = []
+    pending_frames = 0
+    for chunk in chunks:
+        pending.append(chunk)
+        pending_frames += chunk.shape[1]
+        if pending_frames < block_frames:
+            continue
+        joined = np.concatenate(pending, axis=1) if len(pending) > 1 else chunk
+        whole = pending_frames - pending_frames % block_frames
+        for start in range(0, whole, block_frames):
+            yield np.ascontiguousarray(joined[:, start : start + block_frames])
+        pending_frames -= whole
+        pending = [joined[:, whole:]] if pending_frames else []
+    if pending_frames:
+        yield np.concatenate(pending, axis=1)
+
+
+def _open_decoder(part: Part) -> SndfileDecoder | PyavDecoder:
+    """Return libsndfile's decoder, or PyAV's for what libsndfile cannot read or not as well."""
+    try:
+        decoder = SndfileDecoder(part)
+    except UnknownFormatError:
+        if has_pyav():
+            return _open_with_pyav(part)
+        if part.path.suffix.lower() in PYAV_EXTENSIONS:
+            what = f"reading {part.path.suffix.lower()} files"
+            raise MissingExtraError(what, "formats") from None
+        raise
     if decoder.needs_pyav and has_pyav():
         decoder.close()
-        return PyavDecoder(path)
+        return PyavDecoder(part)
     return decoder
+
+
+def _open_with_pyav(part: Part) -> SndfileDecoder | PyavDecoder:
+    decoder = PyavDecoder(part)
+    # libsndfile does not look for the first frame of an MP3 file behind junk; but from there on
+    # it finds the index, and with it the file's true length and start.
+    start = mp3_start(part.path, part.start) if decoder.container == "mp3" else None
+    if start is None or start == part.start:
+        return decoder
+    decoder.close()
+    return _open_decoder(replace(part, start=start))
 
 
 def _require_file(path: Path) -> None:
@@ -262,7 +338,7 @@ class AudioWriter:
         sink = self._new_sink()
         try:
             full.close()
-            with contextlib.closing(SndfileDecoder(full.path)) as written:
+            with contextlib.closing(SndfileDecoder(Part(full.path))) as written:
                 for block in written.blocks(self.sample_rate):
                     sink.write(block.T)
         except BaseException:

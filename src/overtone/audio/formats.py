@@ -18,8 +18,8 @@ class AudioInfo:
 
     ``frames`` counts samples per channel. It is ``None`` where the header does not tell (streamed
     FLAC, WebM, bare AAC, MP3 without index).
-    ``format`` and ``subtype`` are libsndfile's names ("WAV", "PCM_24"), or extension and codec
-    ("M4A", "AAC") for files decoded by PyAV.
+    ``format`` and ``subtype`` are libsndfile's names ("WAV", "PCM_24"), or FFmpeg's for container
+    and codec ("MP4", "AAC") for files decoded by PyAV.
     """
 
     path: Path
@@ -89,13 +89,17 @@ OUTPUT_FORMATS: Mapping[str, OutputFormat] = MappingProxyType(
     }
 )
 
-#: Extensions that libsndfile cannot open and PyAV (extra ``formats``) can.
-PYAV_EXTENSIONS = frozenset(
-    (".m4a", ".m4b", ".aac", ".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".mka", ".wma")
+#: Extensions of what libsndfile cannot open and PyAV (extra ``formats``) can.
+PYAV_EXTENSIONS = (
+    frozenset((".m4a", ".m4b", ".aac", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".webm", ".mkv"))
+    | frozenset((".mka", ".wma", ".amr", ".awb", ".wv", ".ac3", ".eac3", ".spx", ".ape", ".tta"))
+    | frozenset((".dsf", ".mpc"))
 )
 
 #: Extensions that a search through folders takes for audio.
-INPUT_EXTENSIONS = frozenset(OUTPUT_FORMATS) | {".wave", ".bwf", ".aifc"} | PYAV_EXTENSIONS
+INPUT_EXTENSIONS = (
+    frozenset(OUTPUT_FORMATS) | {".wave", ".bwf", ".bw64", ".aifc", ".mp2"} | PYAV_EXTENSIONS
+)
 
 #: Bits of an integer subtype; a subtype that is missing here is floating point or lossy.
 INTEGER_BITS: Mapping[str, int] = MappingProxyType(

@@ -7,11 +7,14 @@ without an end, as ffmpeg and sox do: with sizes of 0xFFFFFFFF.
 
 from __future__ import annotations
 
+import functools
+import io
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from overtone.errors import AudioFileError
@@ -21,14 +24,28 @@ FloatArray = NDArray[np.float32]
 UNKNOWN_BYTES = 0xFFFFFFFF
 # Some writers that do not know the length put these instead.
 OPEN_ENDED_BYTES = 0x7FFFFF00
-_INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_INTEGER, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
+_ENCODINGS = {
+    (_INTEGER, 8): "u8",
+    (_INTEGER, 16): "s16",
+    (_INTEGER, 24): "s24",
+    (_INTEGER, 32): "s32",
+    (_FLOAT, 32): "f32",
+    (_A_LAW, 8): "alaw",
+    (_MU_LAW, 8): "ulaw",
+}
+# libsndfile's names of those that have a value for each byte.
+_BYTE_SUBTYPES = {"u8": "PCM_U8", "alaw": "ALAW", "ulaw": "ULAW"}
 # A header with more than this before its samples is no audio.
 _MOST_HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class PcmFormat:
-    """Interleaved little-endian samples; ``encoding`` is s16, s24, s32 or f32."""
+    """Interleaved little-endian samples.
+
+    ``encoding`` is s16, s24, s32 or f32, or, to be decoded only, u8, alaw or ulaw.
+    """
 
     encoding: str
     sample_rate: int
@@ -37,7 +54,15 @@ class PcmFormat:
     @property
     def sample_bytes(self) -> int:
         """Bytes of one sample of one channel."""
-        return int(self.encoding[1:]) // 8
+        return 1 if self.encoding in _BYTE_SUBTYPES else int(self.encoding[1:]) // 8
+
+    @property
+    def writable_encoding(self) -> str:
+        """What to write after such input: the same, but 16 bits where it has 8.
+
+        In 8 bits the noise would drown what is added.
+        """
+        return "s16" if self.encoding in _BYTE_SUBTYPES else self.encoding
 
     @property
     def frame_bytes(self) -> int:
@@ -46,7 +71,9 @@ class PcmFormat:
 
     def decode(self, data: bytes) -> FloatArray:
         """Whole frames as ``[channels, samples]``, full scale 1."""
-        if self.encoding == "f32":
+        if self.encoding in _BYTE_SUBTYPES:
+            flat = _byte_values(_BYTE_SUBTYPES[self.encoding])[np.frombuffer(data, np.uint8)]
+        elif self.encoding == "f32":
             flat = np.frombuffer(data, "<f4").astype(np.float32)
         elif self.encoding == "s24":
             # The three bytes become the upper ones of four.
@@ -88,14 +115,29 @@ class PcmFormat:
         return b"RIFF" + unknown + b"WAVEfmt " + size + fields + b"data" + unknown
 
 
+@functools.cache
+def _byte_values(subtype: str) -> FloatArray:
+    """Return the sample that each byte stands for, ``[256]``."""
+    values, _ = soundfile.read(
+        io.BytesIO(bytes(range(256))),
+        dtype="float32",
+        format="RAW",
+        subtype=subtype,
+        samplerate=8000,
+        channels=1,
+    )
+    table: FloatArray = values
+    return table
+
+
 def read_wav_header(stream: BinaryIO, name: str) -> tuple[PcmFormat, int | None]:
     """Read a WAV stream up to its first sample.
 
     Returns the format, and the bytes of samples that follow (None: until the end).
 
     Raises:
-        AudioFileError: it is not WAV, or of an encoding other than PCM of 16, 24 or 32 bits or
-            float of 32 bits.
+        AudioFileError: it is not WAV, or of an encoding other than PCM of 8, 16, 24 or 32 bits,
+            float of 32 bits, A-law and mu-law.
     """
     start = _read(stream, 12, name, "is empty")
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
@@ -124,16 +166,11 @@ def _parse_format(content: bytes, name: str) -> PcmFormat:
     tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", content[:16])
     if tag == _EXTENSIBLE and len(content) >= 26:
         (tag,) = struct.unpack("<H", content[24:26])
-    encoding = {
-        (_INTEGER, 16): "s16",
-        (_INTEGER, 24): "s24",
-        (_INTEGER, 32): "s32",
-        (_FLOAT, 32): "f32",
-    }.get((tag, bits))
+    encoding = _ENCODINGS.get((tag, bits))
     if encoding is None:
         raise AudioFileError(
-            f"{name}: WAV of format {tag:#x} with {bits} bits cannot be streamed; send 16, 24 or"
-            " 32 bit PCM or 32 bit float"
+            f"{name}: WAV of format {tag:#x} with {bits} bits cannot be streamed; send 8, 16, 24 or"
+            " 32 bit PCM, 32 bit float, A-law or mu-law"
         )
     if channels == 0 or rate == 0:
         raise AudioFileError(f"{name}: a damaged WAV header")

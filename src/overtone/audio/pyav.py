@@ -1,19 +1,34 @@
-"""Reading M4A, AAC, MP4, WebM, Matroska and WMA through PyAV (FFmpeg's libraries).
+"""What libsndfile cannot read, read through PyAV (FFmpeg's libraries).
 
-PyAV is optional (extra ``formats``) and is imported only when such a file is opened. The first
-audio stream is decoded; pictures and further streams are passed over.
+M4A, AAC, MP4, WebM, Matroska, WMA, AMR, AC-3, WavPack and more. PyAV is optional (extra
+``formats``) and is imported only when such a file is opened. The first audio stream is decoded;
+pictures and further streams are passed over.
 """
 
 import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.formats import AudioInfo
+from overtone.audio.views import Part, next_part
 from overtone.errors import AudioFileError, MissingExtraError
+
+# Files that hold sound, and none that names others to fetch, as playlists do.
+_FORMATS = (
+    "aac ac3 aiff alp amr amrnb amrwb ape asf au avi caf dsf dts dtshd eac3 flac flv iff ircam "
+    "latm loas matroska,webm mlp mov,mp4,m4a,3gp,3g2,mj2 mp3 mpc mpc8 mpeg mpegts nut ogg oma qcp "
+    "rm shn sox tak truehd tta voc w64 wav wv xwma"
+).replace(" ", ",")
+# Their headers say how long the sound is; other durations are estimates from the bit rate.
+_PROMISING = frozenset(
+    ("aiff", "asf", "ape", "caf", "flac", "matroska", "mov", "tta", "w64", "wav", "wv")
+)
+_TO_THE_SAMPLE = frozenset(("mov", "tta", "wv"))
+# Durations are given in milliseconds, and in whole packets.
+_DURATION_TOLERANCE_S = 0.1
 
 
 def has_pyav() -> bool:
@@ -21,26 +36,27 @@ def has_pyav() -> bool:
     return importlib.util.find_spec("av") is not None
 
 
-def _import_pyav(path: Path) -> Any:
-    try:
-        import av
-    except ImportError:
-        raise MissingExtraError(f"reading {path.suffix.lower()} files", "formats") from None
-    return av
-
-
 class PyavDecoder:
-    """Decodes the first audio stream of ``path``.
+    """Decodes the first audio stream of a part of a file.
+
+    ``container`` is FFmpeg's first name for the format, such as "mov" or "mp3".
 
     Raises:
         MissingExtraError: PyAV is not installed.
         AudioFileError: the file is not a container FFmpeg knows, or has no sound.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._av = _import_pyav(path)
-        self._path = path
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._path = part.path
+        try:
+            import av
+        except ImportError:
+            what = f"reading {self._path.suffix.lower()} files"
+            raise MissingExtraError(what, "formats") from None
+        self._av: Any = av
         self._container = self._open()
+        self.container: str = self._container.format.name.split(",")[0]
         try:
             self.info = self._read_info()
         except BaseException:
@@ -48,12 +64,17 @@ class PyavDecoder:
             raise
 
     def _open(self) -> Any:
+        self._stream = self._part.open()
         try:
-            # Absolute, because FFmpeg takes "talk: part 1.m4a" for an address.
-            return self._av.open(str(self._path.absolute()), metadata_errors="replace")
+            return self._av.open(
+                self._stream,
+                metadata_errors="replace",
+                options={"format_whitelist": _FORMATS},
+            )
         except self._av.FFmpegError as error:
+            self._stream.close()
             raise AudioFileError(
-                f"{self._path}: not audio that FFmpeg can read, damaged, or cut off "
+                f"{self._path}: is not audio that FFmpeg can read, or it is damaged or cut off "
                 f"({error.strerror}); convert it to .wav or .flac"
             ) from error
 
@@ -65,11 +86,16 @@ class PyavDecoder:
         context = stream.codec_context
         if not context.sample_rate or not context.channels:
             raise AudioFileError(f"{self._path}: the audio stream is damaged; convert it to .wav")
+        self._promised_s = self._promised_duration(stream)
         frames = None
-        # Of these containers only MP4 and its kin know a stream's length to the sample; the
-        # others round to milliseconds or guess from the bit rate.
-        if stream.duration is not None and "mp4" in self._container.format.name:
+        if self._promised_s is not None and self.container in _TO_THE_SAMPLE:
             frames = round(stream.duration * stream.time_base * context.sample_rate)
+        # Of the samples that Opus starts with and that are to be left out, FFmpeg counts those of
+        # a Matroska file at the rate of what was encoded, not at the 48 kHz they are counted in.
+        self._skip_frames = 0
+        head = context.extradata or b""
+        if self.container == "matroska" and head[:8] == b"OpusHead":
+            self._skip_frames = max(0, int.from_bytes(head[10:12], "little") - context.delay)
         subtype = context.codec.canonical_name.upper()
         if subtype == "ALAC":
             subtype = "ALAC_16" if context.format.bytes == 2 else "ALAC_24"
@@ -78,55 +104,72 @@ class PyavDecoder:
             sample_rate=context.sample_rate,
             channels=context.channels,
             frames=frames,
-            format=self._path.suffix[1:].upper(),
+            format={"mov": "MP4"}.get(self.container, self.container.upper()),
             subtype=subtype,
         )
 
+    def _promised_duration(self, stream: Any) -> float | None:
+        """Return how long the header says the sound is, in seconds, if it does."""
+        if self.container not in _PROMISING:
+            return None
+        if stream.duration is not None:
+            return float(stream.duration * stream.time_base)
+        # Without a length of its own, a sound beside pictures may end before they do.
+        if self._container.duration is None or len(self._container.streams) > 1:
+            return None
+        return float(self._container.duration / self._av.time_base)
+
     def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
-        """Yield the sound from its start as ``[channels, block_frames]``, the last one shorter.
+        """Yield the sound from its start, ``[channels, n]`` in pieces of the codec's own size.
 
         An AAC decoder runs on to the end of its last packet, so the sound is cut at the length
-        the container states. Raises AudioFileError where decoding fails.
+        the container states. Raises AudioFileError where decoding fails, or where the sound ends
+        before the length that was promised.
         """
+        del block_frames
         # FFmpeg skips the encoder's priming samples only at the start of a fresh container.
         self.close()
         self._container = self._open()
-        pending: list[NDArray[np.float32]] = []
-        pending_frames = 0
-        for chunk in self._chunks():
-            pending.append(chunk)
-            pending_frames += chunk.shape[1]
-            if pending_frames < block_frames:
-                continue
-            joined = np.concatenate(pending, axis=1)
-            whole = pending_frames - pending_frames % block_frames
-            for start in range(0, whole, block_frames):
-                yield np.ascontiguousarray(joined[:, start : start + block_frames])
-            pending, pending_frames = [joined[:, whole:]], pending_frames - whole
-        if pending_frames:
-            yield np.concatenate(pending, axis=1)
-
-    def _chunks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the sound in pieces of the codec's own size, ``[channels, n]``."""
-        converter = self._av.AudioResampler(format="fltp")
-        decoded = 0
+        decoded, skip = 0, self._skip_frames
         try:
-            for frame in self._container.decode(audio=0):
-                for converted in converter.resample(frame):
-                    chunk: NDArray[np.float32] = converted.to_ndarray()
-                    if self.info.frames is not None:
-                        chunk = chunk[:, : max(self.info.frames - decoded, 0)]
-                    decoded += chunk.shape[1]
-                    yield chunk
+            for chunk in self._decoded():
+                kept, skip = chunk[:, skip:], max(0, skip - chunk.shape[1])
+                if self.info.frames is not None:
+                    kept = kept[:, : max(self.info.frames - decoded, 0)]
+                decoded += kept.shape[1]
+                yield kept
         # PyAV says ValueError where the layout or rate changes in mid-stream.
         except (self._av.FFmpegError, ValueError) as error:
-            position_s = decoded / self.info.sample_rate
-            raise AudioFileError(
-                f"{self._path}: damaged or cut off at {position_s:.3f} s "
-                f"({getattr(error, 'strerror', None) or error}); "
-                "get a whole copy, or convert what is there to .wav"
-            ) from error
+            what = getattr(error, "strerror", None) or str(error)
+            raise self._damage(decoded, what) from error
+        seconds = decoded / self.info.sample_rate
+        promised_s = self._promised_s
+        if promised_s is not None and seconds < promised_s - _DURATION_TOLERANCE_S:
+            raise self._damage(decoded, f"its header promises {promised_s:.3f} s")
+        if self._part.cut_off:
+            raise self._damage(decoded, "it ends too soon")
+
+    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+        # Interleaved, since PyAV 18 takes the pointer after the eighth of separate channels for a
+        # ninth and crashes the process.
+        converter = self._av.AudioResampler(format="flt")
+        for frame in self._container.decode(audio=0):
+            for converted in converter.resample(frame):
+                flat: NDArray[np.float32] = converted.to_ndarray()
+                yield np.ascontiguousarray(flat.reshape(-1, self.info.channels).T)
+
+    def next_part(self) -> Part | None:
+        """Return what of the file follows."""
+        # FFmpeg reads to the end of what it is given.
+        return next_part(self._part, self._stream.size, 0)
+
+    def _damage(self, decoded: int, what: str) -> AudioFileError:
+        return AudioFileError(
+            f"{self._path}: damaged or cut off at {decoded / self.info.sample_rate:.3f} s "
+            f"({what}); get a whole copy, or convert what is there to .wav"
+        )
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+        self._stream.close()

@@ -16,9 +16,15 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from overtone.audio.formats import FLOAT_SUBTYPES, INTEGER_BITS, AudioInfo
+from overtone.audio.formats import AudioInfo
+from overtone.audio.mp3 import id3_bytes
+from overtone.audio.views import FileView, Part, next_part
 from overtone.errors import AudioFileError
 from overtone.files import reason, temporary_path
+
+
+class UnknownFormatError(AudioFileError):
+    """libsndfile does not know the format; another decoder may."""
 
 
 class _StreamedSoundFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -34,7 +40,7 @@ class _StreamedSoundFile(soundfile.SoundFile):  # type: ignore[misc]
 
 
 class SndfileDecoder:
-    """Decodes ``path`` with libsndfile.
+    """Decodes a part of a file with libsndfile.
 
     ``may_stop_early`` marks an MP3 file without index (Xing, Info or VBRI): libsndfile guesses
     its length from the first frames' bit rate and stops there, which for a variable bit rate can
@@ -44,24 +50,24 @@ class SndfileDecoder:
         AudioFileError: the file cannot be opened or is not audio libsndfile knows.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, part: Part) -> None:
+        self._path = path = part.path
+        self._part = part
         try:
-            self._stream = path.open("rb")
+            self._stream = part.open()
         except OSError as error:
             raise AudioFileError(
                 f"{path}: cannot be opened ({reason(error)}); check its permissions"
             ) from error
         try:
             self._file = _StreamedSoundFile(self._stream)
-        # TypeError: soundfile wants to be told the rate of a ".raw" file.
-        except (soundfile.SoundFileError, TypeError) as error:
+        except soundfile.SoundFileError as error:
             self._stream.close()
-            raise AudioFileError(
+            raise UnknownFormatError(
                 f"{path}: is not audio in a format overtone knows, or its header is damaged; "
-                "convert it to .wav or .flac"
+                "convert it to .wav or .flac, or pip install 'overtone[formats]' to read more"
             ) from error
-        self.may_stop_early = self._file.format == "MP3" and not _has_mp3_index(path)
+        self.may_stop_early = self._file.format == "MP3" and not _has_mp3_index(self._stream)
         # libsndfile 1.2 also calls some whole Opus files malformed, one in twelve of a real corpus.
         self.needs_pyav = self.may_stop_early or self._file.subtype == "OPUS"
         # A streamed FLAC does not say how long it is; libsndfile then answers 2**63 - 1.
@@ -80,30 +86,40 @@ class SndfileDecoder:
 
         Raises AudioFileError where decoding fails or the file is shorter than its header says.
         """
-        if _is_cut_off(self._file):
+        if self._part.cut_off or _is_cut_off(self._file):
             raise self._damage(self._file.frames)
         self._file.close()
         self._stream.seek(0)
         self._file = _StreamedSoundFile(self._stream)
         position = 0
-        while True:
+        # Asked for more than the header promises, libsndfile runs on through FLAC to its end.
+        promised = 2**62 if self.info.frames is None else self.info.frames
+        while count := min(block_frames, promised - position):
             try:
-                block = self._file.read(block_frames, dtype="float32", always_2d=True)
+                block = self._file.read(count, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
+                if position < self._part.skip_frames:
+                    break  # what seemed to follow the promised end was no sound
                 raise self._damage(position) from error
             if not len(block):
                 break
             position += len(block)
             yield np.ascontiguousarray(block.T)
+        self._position = position
         self._check_end(position)
 
+    def next_part(self) -> Part | None:
+        """Return what of the file follows, once :meth:`blocks` has come to its end."""
+        return next_part(self._part, self._stream.tell(), self._position)
+
     def _check_end(self, position: int) -> None:
-        # Every lossless format's header counts its frames. The others may end anywhere: a
-        # shortened Ogg stream is a complete stream, and MP3 headers can be a little off.
-        lossless = self.info.subtype in INTEGER_BITS or self.info.subtype in FLOAT_SUBTYPES
-        if lossless and self.info.frames is not None and position < self.info.frames:
+        promised = self.info.frames
+        # The index of an MP3 file may count a frame or two that the decoder leaves out.
+        spare = 2 * 1152 if self.info.subtype.startswith("MPEG") else 0
+        # A shortened Ogg stream is a complete stream, unless it ends within a page.
+        if promised is not None and position < promised - spare and self.info.format != "OGG":
             raise self._damage(position)
-        unread_bytes = self._path.stat().st_size - self._stream.tell()
+        unread_bytes = self._stream.size - self._stream.tell()
         if self.may_stop_early and unread_bytes > _MAX_MP3_TAIL_BYTES:
             raise AudioFileError(
                 f"{self._path}: an MP3 without index, of which only the first "
@@ -128,15 +144,12 @@ class SndfileDecoder:
 _MAX_MP3_TAIL_BYTES = 8192
 
 
-def _has_mp3_index(path: Path) -> bool:
+def _has_mp3_index(stream: FileView) -> bool:
     """Tell whether the first frame of an MP3 file counts the frames of the whole."""
-    with path.open("rb") as stream:
-        head = stream.read(10)
-        is_id3 = len(head) == 10 and head.startswith(b"ID3")
-        # ID3v2 writes its length with seven bits a byte.
-        tag_bytes = 10 + sum(byte << 7 * (9 - i) for i, byte in enumerate(head[6:], 6))
-        stream.seek(tag_bytes if is_id3 else 0)
-        first_frames = stream.read(4096)
+    stream.seek(0)
+    head = stream.read(10)
+    stream.seek(10 + id3_bytes(head) if head.startswith(b"ID3") else 0)
+    first_frames = stream.read(4096)
     return any(mark in first_frames for mark in (b"Xing", b"Info", b"VBRI"))
 
 

@@ -112,8 +112,8 @@ def stream(
     """Enhance a stream from standard input to standard output.
 
     The output comes a fixed delay after the input (53 ms, 58 at 44.1 kHz, plus what a resampler
-    needs at rates that divide neither 48 nor 44.1 kHz), in the input's format. At the end of input,
-    and at Ctrl-C, the rest is written.
+    needs at rates that divide neither 48 nor 44.1 kHz), in the input's format (8 bits become 16).
+    At the end of input, and at Ctrl-C, the rest is written.
 
     \b
     arecord -f S16_LE -r 16000 -c 1 | overtone stream | aplay
@@ -164,7 +164,7 @@ def _copy(
     """Pass all of standard input through; return whether it was ended by Ctrl-C."""
     from overtone.audio.pcm import PcmFormat
 
-    out = PcmFormat(pcm.encoding, enhancer.output_rate, pcm.channels)
+    out = PcmFormat(pcm.writable_encoding, enhancer.output_rate, pcm.channels)
     write = sys.stdout.buffer.write
     block_bytes = max(1, round(block_ms / 1000 * pcm.sample_rate)) * pcm.frame_bytes
     if wav:

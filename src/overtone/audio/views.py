@@ -1,0 +1,319 @@
+"""Where in a file the sound lies: tags in front, streams one after another, sizes left open.
+
+Decoders want a file that starts with its header, holds one stream and says its size. Many do not:
+a tag stands before the header, two files were joined into one, a recorder lost power before it
+could write the size. :func:`first_part` and :func:`next_part` find each stream of such a file and
+lend decoders a :class:`FileView` of it that is in order. The file itself is never touched.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from overtone.audio.mp3 import frame_bytes, id3_bytes, mp3_start
+from overtone.audio.riff import BYTE_ORDER, SOUND_CHUNKS, Chunk, read_chunks
+
+# Less than this after the end of the sound is a tag or padding, and not worth a look.
+_MAX_TAIL_BYTES = 4096
+# So little is read of FLAC at once that the position tells where its decoder stopped.
+_FLAC_READ_BYTES = 1024
+_FLAC_START = b"fLaC\0\0\0\x22"
+_OGG_FIRST = 0x02
+# Programs that cannot come back to write a size put one of these or more.
+_OPEN_END_BYTES = 0x7FFFF000
+_NOTHING: Mapping[int, bytes] = MappingProxyType({})
+
+
+class FileView(io.RawIOBase):
+    """Bytes ``start`` to ``end`` of a file as a file of its own, some of them replaced.
+
+    ``patches`` maps positions in the view to the bytes that are read there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        start: int = 0,
+        end: int | None = None,
+        patches: Mapping[int, bytes] = _NOTHING,
+    ) -> None:
+        super().__init__()
+        self.path = path
+        self.start = start
+        self._file = path.open("rb")
+        self.size = (path.stat().st_size if end is None else end) - start
+        self._patches = patches
+        self._most = _FLAC_READ_BYTES if self._magic() == b"fLaC" else None
+        self._position = 0
+
+    def _magic(self) -> bytes:
+        self._file.seek(self.start)
+        return self._file.read(4)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read on from the present position."""
+        count = min(len(buffer), max(0, self.size - self._position))
+        if self._most is not None:
+            count = min(count, self._most)
+        self._file.seek(self.start + self._position)
+        data = bytearray(self._file.read(count))
+        for place, patch in self._patches.items():
+            at = place - self._position
+            if -len(patch) < at < len(data):
+                first, last = max(at, 0), min(at + len(patch), len(data))
+                data[first:last] = patch[first - at : last - at]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position counted in the view."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position in the view."""
+        return self._position
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One stream of a file: where it lies, and how much of it has been read before.
+
+    ``cut_off`` says that the stream plainly ends too soon.
+    """
+
+    path: Path
+    start: int = 0
+    end: int | None = None
+    patches: Mapping[int, bytes] = field(default_factory=dict)
+    skip_frames: int = 0
+    cut_off: bool = False
+
+    def open(self) -> FileView:
+        """Return the bytes of this part."""
+        return FileView(self.path, self.start, self.end, self.patches)
+
+
+def first_part(path: Path) -> Part:
+    """Return the first stream of the file."""
+    return _part_at(path, 0)
+
+
+def next_part(part: Part, stopped: int, frames: int) -> Part | None:
+    """Return the stream that follows ``part``, if any.
+
+    ``stopped`` is where in the part its decoder stopped reading, and ``frames`` the samples that
+    it gave.
+    """
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        magic = file.read(4)
+    if magic == b"fLaC":
+        return _next_flac(part, part.start + stopped, frames)
+    if magic[:3] == b"ID3" or frame_bytes(magic):
+        return _next_mp3(part, part.start + stopped)
+    if part.end is None or part.end >= part.path.stat().st_size:
+        return None
+    return _part_at(part.path, part.end)
+
+
+def _part_at(path: Path, start: int) -> Part:
+    with path.open("rb") as file:
+        start = _after_id3(file, start)
+        file.seek(start)
+        magic = file.read(4)
+        if magic == b"OggS":
+            return _ogg_part(path, file, start)
+        if magic in BYTE_ORDER:
+            return _iff_part(path, file, start)
+        if magic == b"caff":
+            return Part(path, start, cut_off=_is_cut_off_caf(file, start))
+        if magic == b".snd":
+            return Part(path, start, patches=_open_end_of_au(file, start))
+        if magic == b"fLaC":
+            end = start + _without_tail_tags(file, start)
+            return Part(path, start, end if end < path.stat().st_size else None)
+    return Part(path, start)
+
+
+def _after_id3(file: io.BufferedReader, start: int) -> int:
+    """Pass over an ID3v2 tag, unless MP3 follows, whose decoder knows what to do with it."""
+    file.seek(start)
+    head = file.read(10)
+    if len(head) < 10 or head[:3] != b"ID3":
+        return start
+    end = start + 10 + id3_bytes(head)
+    file.seek(end)
+    return end if file.read(4) in (*BYTE_ORDER, b"fLaC", b"OggS") else start
+
+
+def _without_tail_tags(file: io.BufferedReader, start: int) -> int:
+    """Return the bytes from ``start`` to the end, or to the ID3v1 and APE tags at the end."""
+    end = file.seek(0, io.SEEK_END)
+    for _ in range(2):
+        file.seek(max(start, end - 128))
+        tail = file.read(min(128, end - start))
+        if len(tail) == 128 and tail[:3] == b"TAG":
+            end -= 128
+        elif tail[-32:-24] == b"APETAGEX":
+            size, flags = struct.unpack("<I4xI", tail[-20:-8])
+            end -= size + (32 if flags & 1 << 31 else 0)
+    return max(end, start) - start
+
+
+# Ogg ---------------------------------------------------------------------------------------------
+
+
+def _ogg_part(path: Path, file: io.BufferedReader, start: int) -> Part:
+    """One link of a chain: it ends where, after others, a first page comes (RFC 3533)."""
+    size = path.stat().st_size
+    begun, position = False, start
+    while position < size:
+        file.seek(position)
+        header = file.read(27)
+        if header[:4] != b"OggS" or len(header) < 27:
+            break
+        if not header[5] & _OGG_FIRST:
+            begun = True
+        elif begun:
+            return Part(path, start, position)
+        lacing = file.read(header[26])
+        position += 27 + len(lacing) + sum(lacing)
+    return Part(path, start, cut_off=position > size)
+
+
+# RIFF, AIFF, CAF and AU --------------------------------------------------------------------------
+
+
+def _iff_part(path: Path, file: io.BufferedReader, start: int) -> Part:
+    size = path.stat().st_size
+    file.seek(start)
+    head = file.read(8)
+    magic = head[:4]
+    order = BYTE_ORDER[magic]
+    # BW64 is RF64 under another name, which libsndfile does not know yet.
+    patches = {0: b"RF64"} if magic == b"BW64" else {}
+    chunks = list(read_chunks(file, start))
+    sound = next((chunk for chunk in chunks if chunk.name in SOUND_CHUNKS), None)
+    end = start + 8 + struct.unpack(f"{order}I", head[4:])[0]
+    if sound is None:
+        return Part(path, start, patches=patches, cut_off=size < end < _OPEN_END_BYTES)
+    if sound.end < size and _is_iff(file, sound.end):
+        return Part(path, start, sound.end, patches)
+    if sound.end < end < size and _is_iff(file, end):
+        return Part(path, start, end, patches)
+    if _goes_on(file, sound, chunks[-1].end):
+        # Counted to the end of the file, however long that is.
+        wanted = size - sound.start
+        place = sound.start - start - 4
+        if sound.name == b"data" and magic in (b"RF64", b"BW64"):
+            ds64 = next((chunk for chunk in chunks if chunk.name == b"ds64"), None)
+            if ds64 is not None:
+                patches |= {place: b"\xff" * 4, ds64.start - start + 8: struct.pack("<Q", wanted)}
+                patches |= {ds64.start - start: struct.pack("<Q", size - start - 8)}
+        else:
+            patches[place] = struct.pack(f"{order}I", min(wanted, 0xFFFFFFFF))
+            patches[4] = struct.pack(f"{order}I", min(size - start - 8, 0xFFFFFFFF))
+    return Part(path, start, patches=patches)
+
+
+def _is_iff(file: io.BufferedReader, position: int) -> bool:
+    file.seek(position)
+    head = file.read(12)
+    return len(head) == 12 and head[:4] in BYTE_ORDER and head[8:] in (b"WAVE", b"AIFF", b"AIFC")
+
+
+def _goes_on(file: io.BufferedReader, sound: Chunk, chunks_end: int) -> bool:
+    """Tell whether samples follow where, by the size in the header, they should have ended."""
+    size = file.seek(0, io.SEEK_END)
+    sound_end = sound.start + sound.size
+    # Chunks that follow make a size that is right.
+    if sound_end >= size or chunks_end > sound.end:
+        return False
+    if sound.size == 0:
+        return True
+    file.seek(sound_end)
+    rest = file.read(2 * _MAX_TAIL_BYTES)
+    is_tag = rest.lstrip(b"\0")[:3] in (b"TAG", b"ID3", b"APE")
+    return len(rest) > _MAX_TAIL_BYTES and any(rest) and not is_tag
+
+
+def _is_cut_off_caf(file: io.BufferedReader, start: int) -> bool:
+    size = file.seek(0, io.SEEK_END)
+    position = start + 8
+    while position + 12 <= size:
+        file.seek(position + 4)
+        (length,) = struct.unpack(">q", file.read(8))
+        if length < 0:
+            return False
+        position += 12 + length
+    return position > size
+
+
+def _open_end_of_au(file: io.BufferedReader, start: int) -> dict[int, bytes]:
+    file.seek(start + 8)
+    return {8: b"\xff" * 4} if file.read(4) == bytes(4) else {}
+
+
+# FLAC --------------------------------------------------------------------------------------------
+
+
+def _next_flac(part: Part, stopped: int, frames: int) -> Part | None:
+    """Another FLAC file after this one, or frames beyond the number that the header promises."""
+    with (
+        part.path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        if part.skip_frames or stopped >= (part.end or len(content)):
+            return None
+        near = max(part.start + 4, stopped - _FLAC_READ_BYTES)
+        joined = content.find(_FLAC_START, near)
+        if joined >= 0:
+            return _part_at(part.path, joined)
+        # Sync code, blocking strategy, block size and rate are the same in nearly all frames.
+        audio = part.start + 4
+        while not content[audio] & 0x80:
+            audio += 4 + int.from_bytes(content[audio + 1 : audio + 4], "big")
+        audio += 4 + int.from_bytes(content[audio + 1 : audio + 4], "big")
+        if content.find(content[audio : audio + 3], near) < 0:
+            return None
+        # The number of samples is the last 36 bits of bytes 18 to 25; 0 stands for unknown.
+        unknown = bytes([content[part.start + 21] & 0xF0, 0, 0, 0, 0])
+        return Part(part.path, part.start, part.end, {21: unknown}, skip_frames=frames)
+
+
+# MP3 ---------------------------------------------------------------------------------------------
+
+
+def _next_mp3(part: Part, stopped: int) -> Part | None:
+    """Another MP3 file after this one, or frames beyond the number that the index promises."""
+    with part.path.open("rb") as file:
+        if _without_tail_tags(file, stopped) <= _MAX_TAIL_BYTES:
+            return None
+        file.seek(stopped)
+        head = file.read(10)
+    if head[:3] == b"ID3":
+        return Part(part.path, stopped)
+    found = mp3_start(part.path, stopped)
+    return None if found is None else Part(part.path, found)
