@@ -102,12 +102,16 @@ class AudioReader:
         self.path = Path(path)
         _require_file(self.path)
         try:
-            part = first_part(self.path)
+            self._file = self.path.open("rb")
         except OSError as error:
             raise AudioFileError(
                 f"{self.path}: cannot be opened ({reason(error)}); check its permissions"
             ) from error
-        self._decoder = _open_decoder(part)
+        try:
+            self._decoder = _open_decoder(first_part(self._file, self.path))
+        except BaseException:
+            self._file.close()
+            raise
         self.info = self._decoder.info
 
     def blocks(self, block_frames: int = 48000) -> Iterator[NDArray[np.float32]]:
@@ -162,6 +166,7 @@ class AudioReader:
 
     def __exit__(self, *exception: object) -> None:
         self._decoder.close()
+        self._file.close()
 
 
 def _in_blocks(
@@ -206,7 +211,7 @@ def _open_with_pyav(part: Part) -> SndfileDecoder | PyavDecoder:
     decoder = PyavDecoder(part)
     # libsndfile does not look for the first frame of an MP3 file behind junk; but from there on
     # it finds the index, and with it the file's true length and start.
-    start = mp3_start(part.path, part.start) if decoder.container == "mp3" else None
+    start = mp3_start(part.file, part.start) if decoder.container == "mp3" else None
     if start is None or start == part.start:
         return decoder
     decoder.close()
@@ -338,8 +343,8 @@ class AudioWriter:
         sink = self._new_sink()
         try:
             full.close()
-            with contextlib.closing(SndfileDecoder(Part(full.path))) as written:
-                for block in written.blocks(self.sample_rate):
+            with full.path.open("rb") as file:
+                for block in SndfileDecoder(Part(file, full.path)).blocks(self.sample_rate):
                     sink.write(block.T)
         except BaseException:
             sink.discard()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 # How far junk may reach before the first frame of an MP3 file.
 _MAX_JUNK_BYTES = 1 << 20
@@ -35,11 +35,10 @@ def frame_bytes(head: bytes) -> int | None:
     return (72 if half else 144) * bitrate // rate + padding
 
 
-def mp3_start(path: Path, start: int = 0) -> int | None:
+def mp3_start(file: BinaryIO, start: int = 0) -> int | None:
     """Return where the first three MPEG audio frames in a row lie at or after ``start``."""
-    with path.open("rb") as file:
-        file.seek(start)
-        content = file.read(_MAX_JUNK_BYTES)
+    file.seek(start)
+    content = file.read(_MAX_JUNK_BYTES)
     return next((start + place for place in _sync_places(content)), None)
 
 

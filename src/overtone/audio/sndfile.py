@@ -53,12 +53,7 @@ class SndfileDecoder:
     def __init__(self, part: Part) -> None:
         self._path = path = part.path
         self._part = part
-        try:
-            self._stream = part.open()
-        except OSError as error:
-            raise AudioFileError(
-                f"{path}: cannot be opened ({reason(error)}); check its permissions"
-            ) from error
+        self._stream = part.open()
         try:
             self._file = _StreamedSoundFile(self._stream)
         except soundfile.SoundFileError as error:

@@ -9,12 +9,12 @@ lend decoders a :class:`FileView` of it that is in order. The file itself is nev
 from __future__ import annotations
 
 import io
-import mmap
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from overtone.audio.mp3 import frame_bytes, id3_bytes, mp3_start
 from overtone.audio.riff import BYTE_ORDER, SOUND_CHUNKS, Chunk, read_chunks
@@ -25,6 +25,8 @@ _MAX_TAIL_BYTES = 4096
 _FLAC_READ_BYTES = 1024
 _FLAC_START = b"fLaC\0\0\0\x22"
 _OGG_FIRST = 0x02
+# How far behind one FLAC stream the next is looked for.
+_MAX_GAP_BYTES = 1 << 20
 # Programs that cannot come back to write a size put one of these or more.
 _OPEN_END_BYTES = 0x7FFFF000
 _NOTHING: Mapping[int, bytes] = MappingProxyType({})
@@ -33,21 +35,21 @@ _NOTHING: Mapping[int, bytes] = MappingProxyType({})
 class FileView(io.RawIOBase):
     """Bytes ``start`` to ``end`` of a file as a file of its own, some of them replaced.
 
-    ``patches`` maps positions in the view to the bytes that are read there.
+    ``patches`` maps positions in the view to the bytes that are read there. Views of one file may
+    be read in turns, and closing one leaves the file open.
     """
 
     def __init__(
         self,
-        path: Path,
+        file: BinaryIO,
         start: int = 0,
         end: int | None = None,
         patches: Mapping[int, bytes] = _NOTHING,
     ) -> None:
         super().__init__()
-        self.path = path
         self.start = start
-        self._file = path.open("rb")
-        self.size = (path.stat().st_size if end is None else end) - start
+        self._file = file
+        self.size = (size_of(file) if end is None else end) - start
         self._patches = patches
         self._most = _FLAC_READ_BYTES if self._magic() == b"fLaC" else None
         self._position = 0
@@ -90,19 +92,16 @@ class FileView(io.RawIOBase):
         """Return the position in the view."""
         return self._position
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        super().close()
-
 
 @dataclass(frozen=True)
 class Part:
     """One stream of a file: where it lies, and how much of it has been read before.
 
-    ``cut_off`` says that the stream plainly ends too soon.
+    ``path`` is the name of ``file`` in messages; ``cut_off`` says that the stream plainly ends
+    too soon.
     """
 
+    file: BinaryIO
     path: Path
     start: int = 0
     end: int | None = None
@@ -112,12 +111,17 @@ class Part:
 
     def open(self) -> FileView:
         """Return the bytes of this part."""
-        return FileView(self.path, self.start, self.end, self.patches)
+        return FileView(self.file, self.start, self.end, self.patches)
 
 
-def first_part(path: Path) -> Part:
-    """Return the first stream of the file."""
-    return _part_at(path, 0)
+def size_of(file: BinaryIO) -> int:
+    """Return the length of a file in bytes."""
+    return file.seek(0, io.SEEK_END)
+
+
+def first_part(file: BinaryIO, path: Path) -> Part:
+    """Return the first stream of the file, which can seek and is called ``path``."""
+    return _part_at(Part(file, path), 0)
 
 
 def next_part(part: Part, stopped: int, frames: int) -> Part | None:
@@ -126,38 +130,38 @@ def next_part(part: Part, stopped: int, frames: int) -> Part | None:
     ``stopped`` is where in the part its decoder stopped reading, and ``frames`` the samples that
     it gave.
     """
-    with part.path.open("rb") as file:
-        file.seek(part.start)
-        magic = file.read(4)
+    part.file.seek(part.start)
+    magic = part.file.read(4)
     if magic == b"fLaC":
         return _next_flac(part, part.start + stopped, frames)
     if magic[:3] == b"ID3" or frame_bytes(magic):
         return _next_mp3(part, part.start + stopped)
-    if part.end is None or part.end >= part.path.stat().st_size:
+    if part.end is None or part.end >= size_of(part.file):
         return None
-    return _part_at(part.path, part.end)
+    return _part_at(part, part.end)
 
 
-def _part_at(path: Path, start: int) -> Part:
-    with path.open("rb") as file:
-        start = _after_id3(file, start)
-        file.seek(start)
-        magic = file.read(4)
-        if magic == b"OggS":
-            return _ogg_part(path, file, start)
-        if magic in BYTE_ORDER:
-            return _iff_part(path, file, start)
-        if magic == b"caff":
-            return Part(path, start, cut_off=_is_cut_off_caf(file, start))
-        if magic == b".snd":
-            return Part(path, start, patches=_open_end_of_au(file, start))
-        if magic == b"fLaC":
-            end = start + _without_tail_tags(file, start)
-            return Part(path, start, end if end < path.stat().st_size else None)
-    return Part(path, start)
+def _part_at(whole: Part, start: int) -> Part:
+    file = whole.file
+    start = _after_id3(file, start)
+    part = Part(file, whole.path, start)
+    file.seek(start)
+    magic = file.read(4)
+    if magic == b"OggS":
+        return _ogg_part(part)
+    if magic in BYTE_ORDER:
+        return _iff_part(part)
+    if magic == b"caff":
+        return replace(part, cut_off=_is_cut_off_caf(file, start))
+    if magic == b".snd":
+        return replace(part, patches=_open_end_of_au(file, start))
+    if magic == b"fLaC":
+        end = start + _without_tail_tags(file, start)
+        return replace(part, end=end if end < size_of(file) else None)
+    return part
 
 
-def _after_id3(file: io.BufferedReader, start: int) -> int:
+def _after_id3(file: BinaryIO, start: int) -> int:
     """Pass over an ID3v2 tag, unless MP3 follows, whose decoder knows what to do with it."""
     file.seek(start)
     head = file.read(10)
@@ -168,9 +172,9 @@ def _after_id3(file: io.BufferedReader, start: int) -> int:
     return end if file.read(4) in (*BYTE_ORDER, b"fLaC", b"OggS") else start
 
 
-def _without_tail_tags(file: io.BufferedReader, start: int) -> int:
+def _without_tail_tags(file: BinaryIO, start: int) -> int:
     """Return the bytes from ``start`` to the end, or to the ID3v1 and APE tags at the end."""
-    end = file.seek(0, io.SEEK_END)
+    end = size_of(file)
     for _ in range(2):
         file.seek(max(start, end - 128))
         tail = file.read(min(128, end - start))
@@ -185,10 +189,11 @@ def _without_tail_tags(file: io.BufferedReader, start: int) -> int:
 # Ogg ---------------------------------------------------------------------------------------------
 
 
-def _ogg_part(path: Path, file: io.BufferedReader, start: int) -> Part:
+def _ogg_part(part: Part) -> Part:
     """One link of a chain: it ends where, after others, a first page comes (RFC 3533)."""
-    size = path.stat().st_size
-    begun, position = False, start
+    file = part.file
+    size = size_of(file)
+    begun, position = False, part.start
     while position < size:
         file.seek(position)
         header = file.read(27)
@@ -197,17 +202,18 @@ def _ogg_part(path: Path, file: io.BufferedReader, start: int) -> Part:
         if not header[5] & _OGG_FIRST:
             begun = True
         elif begun:
-            return Part(path, start, position)
+            return replace(part, end=position)
         lacing = file.read(header[26])
         position += 27 + len(lacing) + sum(lacing)
-    return Part(path, start, cut_off=position > size)
+    return replace(part, cut_off=position > size)
 
 
 # RIFF, AIFF, CAF and AU --------------------------------------------------------------------------
 
 
-def _iff_part(path: Path, file: io.BufferedReader, start: int) -> Part:
-    size = path.stat().st_size
+def _iff_part(part: Part) -> Part:
+    file, start = part.file, part.start
+    size = size_of(file)
     file.seek(start)
     head = file.read(8)
     magic = head[:4]
@@ -218,11 +224,11 @@ def _iff_part(path: Path, file: io.BufferedReader, start: int) -> Part:
     sound = next((chunk for chunk in chunks if chunk.name in SOUND_CHUNKS), None)
     end = start + 8 + struct.unpack(f"{order}I", head[4:])[0]
     if sound is None:
-        return Part(path, start, patches=patches, cut_off=size < end < _OPEN_END_BYTES)
+        return replace(part, patches=patches, cut_off=size < end < _OPEN_END_BYTES)
     if sound.end < size and _is_iff(file, sound.end):
-        return Part(path, start, sound.end, patches)
+        return replace(part, end=sound.end, patches=patches)
     if sound.end < end < size and _is_iff(file, end):
-        return Part(path, start, end, patches)
+        return replace(part, end=end, patches=patches)
     if _goes_on(file, sound, chunks[-1].end):
         # Counted to the end of the file, however long that is.
         wanted = size - sound.start
@@ -235,18 +241,18 @@ def _iff_part(path: Path, file: io.BufferedReader, start: int) -> Part:
         else:
             patches[place] = struct.pack(f"{order}I", min(wanted, 0xFFFFFFFF))
             patches[4] = struct.pack(f"{order}I", min(size - start - 8, 0xFFFFFFFF))
-    return Part(path, start, patches=patches)
+    return replace(part, patches=patches)
 
 
-def _is_iff(file: io.BufferedReader, position: int) -> bool:
+def _is_iff(file: BinaryIO, position: int) -> bool:
     file.seek(position)
     head = file.read(12)
     return len(head) == 12 and head[:4] in BYTE_ORDER and head[8:] in (b"WAVE", b"AIFF", b"AIFC")
 
 
-def _goes_on(file: io.BufferedReader, sound: Chunk, chunks_end: int) -> bool:
+def _goes_on(file: BinaryIO, sound: Chunk, chunks_end: int) -> bool:
     """Tell whether samples follow where, by the size in the header, they should have ended."""
-    size = file.seek(0, io.SEEK_END)
+    size = size_of(file)
     sound_end = sound.start + sound.size
     # Chunks that follow make a size that is right.
     if sound_end >= size or chunks_end > sound.end:
@@ -259,8 +265,8 @@ def _goes_on(file: io.BufferedReader, sound: Chunk, chunks_end: int) -> bool:
     return len(rest) > _MAX_TAIL_BYTES and any(rest) and not is_tag
 
 
-def _is_cut_off_caf(file: io.BufferedReader, start: int) -> bool:
-    size = file.seek(0, io.SEEK_END)
+def _is_cut_off_caf(file: BinaryIO, start: int) -> bool:
+    size = size_of(file)
     position = start + 8
     while position + 12 <= size:
         file.seek(position + 4)
@@ -271,7 +277,7 @@ def _is_cut_off_caf(file: io.BufferedReader, start: int) -> bool:
     return position > size
 
 
-def _open_end_of_au(file: io.BufferedReader, start: int) -> dict[int, bytes]:
+def _open_end_of_au(file: BinaryIO, start: int) -> dict[int, bytes]:
     file.seek(start + 8)
     return {8: b"\xff" * 4} if file.read(4) == bytes(4) else {}
 
@@ -281,26 +287,31 @@ def _open_end_of_au(file: io.BufferedReader, start: int) -> dict[int, bytes]:
 
 def _next_flac(part: Part, stopped: int, frames: int) -> Part | None:
     """Another FLAC file after this one, or frames beyond the number that the header promises."""
-    with (
-        part.path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        if part.skip_frames or stopped >= (part.end or len(content)):
+    file = part.file
+    if part.skip_frames or stopped >= (part.end or size_of(file)):
+        return None
+    near = max(part.start + 4, stopped - _FLAC_READ_BYTES)
+    file.seek(near)
+    rest = file.read(_MAX_GAP_BYTES)
+    joined = rest.find(_FLAC_START)
+    if joined >= 0:
+        return _part_at(part, near + joined)
+    # Sync code, blocking strategy, block size and rate are the same in nearly all frames.
+    position, is_last = part.start + 4, False
+    while not is_last:
+        file.seek(position)
+        head = file.read(4)
+        if len(head) < 4:
             return None
-        near = max(part.start + 4, stopped - _FLAC_READ_BYTES)
-        joined = content.find(_FLAC_START, near)
-        if joined >= 0:
-            return _part_at(part.path, joined)
-        # Sync code, blocking strategy, block size and rate are the same in nearly all frames.
-        audio = part.start + 4
-        while not content[audio] & 0x80:
-            audio += 4 + int.from_bytes(content[audio + 1 : audio + 4], "big")
-        audio += 4 + int.from_bytes(content[audio + 1 : audio + 4], "big")
-        if content.find(content[audio : audio + 3], near) < 0:
-            return None
-        # The number of samples is the last 36 bits of bytes 18 to 25; 0 stands for unknown.
-        unknown = bytes([content[part.start + 21] & 0xF0, 0, 0, 0, 0])
-        return Part(part.path, part.start, part.end, {21: unknown}, skip_frames=frames)
+        is_last = bool(head[0] & 0x80)
+        position += 4 + int.from_bytes(head[1:], "big")
+    file.seek(position)
+    if rest.find(file.read(3)) < 0:
+        return None
+    # The number of samples is the last 36 bits of bytes 18 to 25; 0 stands for unknown.
+    file.seek(part.start + 21)
+    unknown = bytes([file.read(1)[0] & 0xF0, 0, 0, 0, 0])
+    return replace(part, patches={21: unknown}, skip_frames=frames)
 
 
 # MP3 ---------------------------------------------------------------------------------------------
@@ -308,12 +319,10 @@ def _next_flac(part: Part, stopped: int, frames: int) -> Part | None:
 
 def _next_mp3(part: Part, stopped: int) -> Part | None:
     """Another MP3 file after this one, or frames beyond the number that the index promises."""
-    with part.path.open("rb") as file:
-        if _without_tail_tags(file, stopped) <= _MAX_TAIL_BYTES:
-            return None
-        file.seek(stopped)
-        head = file.read(10)
-    if head[:3] == b"ID3":
-        return Part(part.path, stopped)
-    found = mp3_start(part.path, stopped)
-    return None if found is None else Part(part.path, found)
+    if _without_tail_tags(part.file, stopped) <= _MAX_TAIL_BYTES:
+        return None
+    part.file.seek(stopped)
+    if part.file.read(3) == b"ID3":
+        return Part(part.file, part.path, stopped)
+    found = mp3_start(part.file, stopped)
+    return None if found is None else Part(part.file, part.path, found)
