@@ -21,7 +21,7 @@ from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.archive_tables import archive_table, summary_table
 from overtone.evaluation.archives import ArchiveScores, evaluate_archive
 from overtone.files import refuse_existing, write_text
-from overtone.report.sections import around, renewed
+from overtone.report.pages import around, renewed
 
 START, END = "<!-- lineage table -->", "<!-- end of lineage table -->"
 

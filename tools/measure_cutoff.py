@@ -32,7 +32,7 @@ from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.edges import codec_edge_hz
 from overtone.files import write_text
 from overtone.report import Column, Table
-from overtone.report.sections import around, made_by, renewed
+from overtone.report.pages import around, made_by, renewed
 
 Samples = NDArray[Any]
 Answers = list[tuple[CutoffEstimate, float]]  # each with the truth in Hz

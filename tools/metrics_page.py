@@ -20,8 +20,8 @@ from overtone.evaluation.pairs import pair_files, score_pairs
 from overtone.files import write_text
 from overtone.metrics import METRICS
 from overtone.report import Cell, Column, Table
+from overtone.report.pages import around, made_by, renewed
 from overtone.report.provenance import provenance
-from overtone.report.sections import around, made_by, renewed
 
 COMMAND = "python tools/metrics_page.py --into docs/metrics.md"
 SETTINGS = (

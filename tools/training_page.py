@@ -27,8 +27,8 @@ from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.runs import FIGURES, Run, kept, read_run, thinned
 from overtone.files import write_text
 from overtone.report import Cell, Column, Table
+from overtone.report.pages import made_by, renewed
 from overtone.report.provenance import provenance
-from overtone.report.sections import made_by, renewed
 
 BEGIN = "<!-- made by tools/training_page.py; what stands before the end mark is replaced -->"
 END = "<!-- end of what tools/training_page.py made -->"

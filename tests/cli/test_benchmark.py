@@ -20,7 +20,7 @@ from overtone.evaluation.speed import (
     parse_lengths,
     write_recording,
 )
-from overtone.evaluation.speed_page import duration, jobs_sentence, page, write_page
+from overtone.evaluation.speed_report import duration, jobs_sentence, page, write_page
 
 
 def cost(audio_s, core_s, threads=1, channels=1):
@@ -177,7 +177,7 @@ def test_throughput_is_a_ratio_of_times():
 
 def test_a_page_of_no_lengths_has_no_table_of_them():
     speed = ModelSpeed("toy", 1, SPEED.start, SPEED.main, SPEED.block, SPEED.budget_s)
-    assert "with length" not in page([speed], "overtone benchmark speed")
+    assert "with length" not in page([speed], "overtone benchmark speed").markdown()
 
 
 def test_lengths_have_units():

@@ -41,7 +41,7 @@ def test_a_folder_gives_tables_and_files(quality, suite, tmp_path):
         suite, "--decimate", 3, "-m", "speech", "-o", out, "--clips", 0, "--markdown", page
     )
     assert code == 0, err
-    for word in ("speech", "soxr", "spline", "copy-up", "minus soxr", "core-s per s", "Hann 2048"):
+    for word in ("speech", "soxr", "spline", "copy-up", "minus soxr", "CPU-s per s", "Hann 2048"):
         assert word in text
     found = json.loads((out / "results.json").read_text())
     means = {row["system"]: row["means"]["lsd"]["value"] for row in found["sets"]}

@@ -11,23 +11,22 @@ import soundfile
 from overtone.errors import InvalidInputError
 from overtone.evaluation.baselines import BASELINES, soxr
 from overtone.evaluation.quality import choose_systems, compare, spread
-from overtone.evaluation.quality_page import (
+from overtone.evaluation.quality_report import (
     BEGIN,
     END,
     FILES,
     TIMINGS,
-    page,
-    update_page,
-    write_folder,
-)
-from overtone.evaluation.quality_tables import (
     as_json,
     difference_table,
+    report,
     require_system,
     score_table,
     settings,
     summarise,
+    texture_table,
     timings,
+    update_page,
+    write_folder,
 )
 from overtone.evaluation.suites import read_suite
 from overtone.evaluation.systems import System, find_systems
@@ -125,6 +124,20 @@ def test_a_missing_output_leaves_the_others_and_says_how_many(folder, systems):
     text = difference_table([row for row in rows if row.group == "x"], "theirs").render("markdown")
     assert "| spline | 2 |" in text
     assert difference_table([row for row in rows if row.group == "y"], "theirs") is None
+
+
+def test_texture_stands_beside_that_of_the_reference(suite, systems):
+    done = compare(suite, systems)
+    rows = [row for row in summarise(done, "soxr") if row.group == "x"]
+    table = texture_table(rows)
+    labels = [column.label for column in table.columns]
+    assert labels[2:5] == ["envelope dB ↓", "grain dB", "reference"]
+    scores = [s.scores for s in done.scores if (s.group, s.system) == ("x", "spline")]
+    spline = next(row for row in table.rows if row["system"] == "spline")
+    assert (
+        spline["reference_grain_db"] == f"{np.mean([s['reference_grain_db'] for s in scores]):.2f}"
+    )
+    assert "envelope_db" in next(row for row in rows if row.common).differences
 
 
 def test_what_cannot_be_scored_is_named_and_the_rest_goes_on(folder, systems, rng):
@@ -229,7 +242,7 @@ class Links(html.parser.HTMLParser):
 def test_the_page_needs_nothing_outside_it(folder, suite, systems):
     (folder / "x-1").rename(folder / "x-<b>1")
     done = compare(read_suite(folder, scale=4), systems, examples=2)
-    text = page(done, summarise(done, "soxr"), "soxr")
+    text = report(done, summarise(done, "soxr"), "soxr", heard=True).html()
     found = Links()
     found.feed(text)
     assert all(link.startswith("data:") for link in found.links)
@@ -266,7 +279,7 @@ def test_a_page_keeps_what_people_wrote(suite, systems, tmp_path):
     assert text.startswith(f"# Mine\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nlast words\n")
     assert "old" not in text.split("### Settings")[0].split()
-    assert "core-s per s" in text
+    assert "CPU-s per s" in text
     (tmp_path / "other.md").write_text("nothing made")
     with pytest.raises(InvalidInputError, match="no part to replace"):
         update_page(done, rows, "soxr", tmp_path / "other.md", "overtone", overwrite=True)

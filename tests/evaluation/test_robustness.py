@@ -15,26 +15,22 @@ from overtone.degrade.conditions import (
     LEVEL,
     LOW_PASS,
     NOISE,
+    Condition,
+    Degraded,
     matrix,
 )
-from overtone.degrade.conditions import (
-    Condition as Cell,
-)
-from overtone.degrade.conditions import (
-    Degraded as Damaged,
-)
 from overtone.errors import InvalidInputError
-from overtone.evaluation import robustness, robustness_page
+from overtone.evaluation import robustness, robustness_report
 from overtone.evaluation.robustness import (
-    CellScore,
     Choice,
-    Clip,
-    Run,
+    ConditionScore,
+    Excerpt,
+    Matrix,
     choose_clips,
     measure,
     score,
 )
-from overtone.evaluation.robustness_page import (
+from overtone.evaluation.robustness_report import (
     full_table,
     grids,
     page,
@@ -47,7 +43,7 @@ from overtone.inference.enhancer import Enhancer
 from overtone.metrics import snr_db
 
 RATE = 48_000
-NAMES = ("lsd", "lsd_hf", "snr_db")
+NAMES = ("lsd", "lsd_hf", "envelope_db", "snr_db")
 
 
 @pytest.fixture(scope="module")
@@ -228,11 +224,11 @@ class Spy(Enhancer):
 
 def test_a_real_model_is_measured_on_what_was_damaged(speech, cells):
     names = ["soxr, left at low rate, 4 kHz", "peak, -60 dBFS", "white noise, 10 dB SNR"]
-    clip = Clip("clip.wav", 0.0, RATE, speech, "0")
+    clip = Excerpt("clip.wav", 0.0, RATE, speech, "0")
     spy = Spy("auto")
     scores, missing = measure(spy, [clip], [cells[name] for name in names], seed=3)
     assert not missing
-    assert [score.cell.name for score in scores] == names
+    assert [score.condition.name for score in scores] == names
     assert [rate for _, rate, _ in spy.given] == [8000, RATE, RATE]
     assert np.abs(spy.given[1][0]).max() < 1.1e-3
     for one in scores:
@@ -259,7 +255,7 @@ def test_a_model_of_another_kind_and_rate_is_measured_at_its_own(
     assert {clip.sample_rate for clip in run.choice.clips} == {16_000}
     assert run.model == "bent"
     for one in run.scores:
-        assert all(math.isfinite(value) for value in (*one.given.values(), *one.made.values()))
+        assert all(math.isfinite(value) for value in (*one.input.values(), *one.output.values()))
 
 
 def test_a_codec_that_is_not_here_is_named_once_and_the_rest_goes_on(speech):
@@ -267,35 +263,42 @@ def test_a_codec_that_is_not_here_is_named_once_and_the_rest_goes_on(speech):
         raise InvalidInputError("not installed")
 
     def keep(x, rate, rng):
-        return Damaged(x[:0:-1], rate, x[:0:-1])
+        return Degraded(x[:0:-1], rate, x[:0:-1])
 
-    made = [Cell(CODEC, "XYZ", kbps, refuse, 4000) for kbps in ("8", "16")]
-    made.append(Cell(LOW_PASS, "none", "4", keep, 4000))
-    clip = Clip("clip.wav", 0.0, RATE, speech, "0")
+    made = [Condition(CODEC, "XYZ", kbps, refuse, 4000) for kbps in ("8", "16")]
+    made.append(Condition(LOW_PASS, "none", "4", keep, 4000))
+    clip = Excerpt("clip.wav", 0.0, RATE, speech, "0")
     scores, missing = measure(Spy("auto"), [clip], made, seed=0)
-    assert [score.cell.row for score in scores] == ["none"]
+    assert [score.condition.row for score in scores] == ["none"]
     assert missing == ["XYZ: not available here (not installed)"]
 
 
-def cell_score(row, column, lsd=-1.0, snr=-1.0, group=LOW_PASS):
-    given = {"lsd": 3.0, "lsd_hf": 4.0, "snr_db": 15.0}
-    made = {"lsd": 3.0 + lsd, "lsd_hf": 2.0, "snr_db": 15.0 + snr}
-    cell = Cell(group, row, column, lambda *_: None, 4000.0)
-    worst = {"lsd": lsd, "lsd_hf": -2.0, "snr_db": snr}
-    return CellScore(cell, 2, 2, 4000.0, 3900.0, given, made, worst)
+def cell_score(row, column, lsd=-1.0, snr=-1.0, envelope=-9.0, group=LOW_PASS):
+    before = {"lsd": 3.0, "lsd_hf": 4.0, "envelope_db": 30.0, "snr_db": 15.0}
+    worst = {"lsd": lsd, "lsd_hf": -2.0, "envelope_db": envelope, "snr_db": snr}
+    after = {name: value + worst[name] for name, value in before.items()}
+    cell = Condition(group, row, column, lambda *_: None, 4000.0)
+    return ConditionScore(cell, 2, 2, 4000.0, 3900.0, before, after, worst)
 
 
 @pytest.mark.parametrize(
-    ("lsd", "snr", "broken"),
-    [(0.0, 0.0, False), (0.09, -2.9, False), (0.11, 0.0, True), (-2.0, -3.1, True)],
+    ("lsd", "snr", "envelope", "failures"),
+    [
+        (0.0, 0.0, 0.0, []),
+        (0.09, -2.9, 0.9, []),
+        (0.11, 0.0, 0.0, ["lsd"]),
+        (-2.0, -3.1, 0.0, ["snr_db"]),
+        (-2.0, 0.0, 1.1, ["envelope_db"]),
+        (-2.0, 0.0, math.nan, []),
+    ],
 )
-def test_the_rule(lsd, snr, broken):
-    assert cell_score("x", "1", lsd, snr).breaks is broken
+def test_the_rule(lsd, snr, envelope, failures):
+    assert cell_score("x", "1", lsd, snr, envelope).failures == failures
 
 
 @pytest.fixture
 def run():
-    clip = Clip("a/b.wav", 1.25, RATE, np.zeros(RATE, np.float32), "ab" * 32)
+    clip = Excerpt("a/b.wav", 1.25, RATE, np.zeros(RATE, np.float32), "ab" * 32)
     scores = [
         cell_score("Bessel 8", "1", lsd=0.5),
         cell_score("Bessel 8", "11", snr=-4.0),
@@ -304,27 +307,27 @@ def run():
         cell_score("Opus", "6", group=CODEC),
     ]
     choice = Choice([clip], [], [])
-    return Run("toy", "cd" * 32, 7, 1.0, choice, scores, ["AAC: not available here (x)"])
+    return Matrix("toy", "cd" * 32, 7, 1.0, choice, scores, ["AAC: not available here (x)"])
 
 
 # What is said -----------------------------------------------------------------------------------
 
 
 def test_the_verdict_counts(run):
-    assert verdict(run).startswith("2 of 5 cells break the rule (1 by LSD, 1 by SNR)")
-    assert [score.cell.column for score in run.broken] == ["11", "1"]
-    whole = Run(**{**run.__dict__, "scores": run.scores[2:]})
-    assert verdict(whole).startswith("All 3 cells keep the rule")
+    assert verdict(run).startswith("2 of 5 conditions fail (1 by LSD, 0 by envelope, 1 by SNR)")
+    assert [score.condition.column for score in run.failed] == ["11", "1"]
+    whole = Matrix(**{**run.__dict__, "scores": run.scores[2:]})
+    assert verdict(whole).startswith("All 3 conditions keep the rule")
 
 
 def test_tables_hold_every_cell_and_every_kind(run):
     rows = full_table(run).rows
-    assert [row["cell"] for row in rows][:2] == ["Bessel 8, 1 kHz", "Bessel 8, 11 kHz"]
-    assert [row["rule"] for row in rows] == ["broken", "broken", "", "", ""]
+    assert [row["condition"] for row in rows][:2] == ["Bessel 8, 1 kHz", "Bessel 8, 11 kHz"]
+    assert [row["rule"] for row in rows] == ["fails", "fails", "", "", ""]
     bessel, elliptic, opus = summary_table(run).rows
-    assert (bessel["cells"], bessel["broken"], bessel["extended"]) == (3, 2, 100)
+    assert (bessel["conditions"], bessel["failed"], bessel["extended"]) == (3, 2, 100)
     assert (bessel["lsd_worst"], bessel["snr_db_worst"]) == (0.5, -4.0)
-    assert (elliptic["broken"], opus["damage"]) == (None, "Opus")
+    assert (elliptic["failed"], opus["degradation"]) == (None, "Opus")
 
 
 def test_heat_maps_put_numbers_where_they_belong(run):
@@ -337,8 +340,8 @@ def test_heat_maps_put_numbers_where_they_belong(run):
 
 
 def test_the_page_says_how_it_was_made_and_what_broke(run, tmp_path):
-    text = page(run, {"lsd": tmp_path / "robustness_lsd.svg"}, "robustness.md")
-    for part in ("--seed 7", "- date: 20", "commit", "`a/b.wav` from 1.25 s", "2 of 5 cells"):
+    text = page(run, {"lsd": tmp_path / "robustness_lsd.svg"}, "robustness.md").markdown()
+    for part in ("--seed 7", "- date: 20", "commit", "`a/b.wav` from 1.25 s", "2 of 5 conditions"):
         assert part in text
     assert "(robustness_lsd.svg)" in text
     assert "AAC: not available here" in text
@@ -349,7 +352,7 @@ def test_the_page_says_how_it_was_made_and_what_broke(run, tmp_path):
 def test_a_folder_gets_the_same_bytes_again_and_nothing_is_overwritten(run, tmp_path):
     pytest.importorskip("matplotlib")
     first, second = (write_folder(run, tmp_path / name) for name in "ab")
-    assert len(first) == 6
+    assert len(first) == 7
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
     with pytest.raises(InvalidInputError, match="already exists"):
@@ -367,7 +370,7 @@ def test_json_tells_clips_and_hashes(run):
     content = json.loads(to_json(run))
     assert content["model"] == {"name": "toy", "sha256": "cd" * 32}
     assert content["clips"][0]["sha256"] == "ab" * 32
-    assert len(content["cells"]) == 5
+    assert len(content["conditions"]) == 5
     assert content["missing"]
 
 
@@ -395,7 +398,7 @@ def test_the_command_measures_prints_and_writes(command, recordings, tmp_path, m
     assert code == 0, noted
     assert "FFT brick wall" in printed
     assert "the rule" in printed
-    assert len(json.loads((out / "robustness.json").read_text())["cells"]) == 2
+    assert len(json.loads((out / "robustness.json").read_text())["conditions"]) == 2
     code, _, noted = command(*arguments)
     assert code == 1
     assert "already exists; use --force" in noted
@@ -411,7 +414,7 @@ def test_a_bad_file_is_named_the_rest_done_and_the_exit_code_tells(
     assert code == 1
     assert "text.wav" in noted
     assert "8 of 20 clips found" in noted
-    assert len(json.loads(printed)["cells"]) == 1
+    assert len(json.loads(printed)["conditions"]) == 1
 
 
 def test_nonsense_is_one_line(command, tmp_path):
@@ -427,4 +430,4 @@ def test_nonsense_is_one_line(command, tmp_path):
 
 
 def test_colours_end_where_the_page_says():
-    assert robustness_page.COLOUR_LIMITS.keys() == set(NAMES)
+    assert robustness_report.COLOUR_LIMITS.keys() == set(NAMES)

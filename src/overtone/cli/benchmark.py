@@ -69,10 +69,10 @@ def speed(
         bool, typer.Option("-f", "--force", help="Overwrite the page and its plot.")
     ] = False,
 ) -> None:
-    """Measure time, delay, start-up and memory on this machine.
+    """Measure time, latency, start-up and memory on this machine.
 
     Times the whole command on recordings made on the fly, on one core and on all, and blocks of
-    10 ms in a live stream. Let nothing else run, or trust the core-seconds only.
+    10 ms in a live stream. Let nothing else run, or trust the CPU-seconds only.
 
     \b
     overtone benchmark speed
@@ -81,7 +81,7 @@ def speed(
     from overtone.errors import InvalidInputError
     from overtone.evaluation.speed import as_json as to_json
     from overtone.evaluation.speed import measure, parse_lengths
-    from overtone.evaluation.speed_page import jobs_sentence, lengths_table, summary, write_page
+    from overtone.evaluation.speed_report import jobs_sentence, lengths_table, summary, write_page
     from overtone.files import refuse_existing
     from overtone.inference.model import list_models
 

@@ -6,15 +6,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from overtone.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from overtone.evaluation.quality import Comparison
-    from overtone.evaluation.quality_tables import Row
 
 
 def quality(
@@ -79,7 +75,7 @@ def quality(
         bool, typer.Option("-f", "--force", help="Overwrite results and the page's made part.")
     ] = False,
 ) -> None:
-    """Compare models, classic ways up and other systems' outputs on the same clips.
+    """Compare models, baselines and other systems' outputs on the same clips.
 
     A suite is a folder of SET/CLIP/ with reference.wav, low.wav and other
     systems' outputs by name, or a TOML file that says how clips are cut from
@@ -92,13 +88,15 @@ def quality(
     """
     _require_extras(perceptual)
     from overtone.evaluation.quality import choose_systems, compare, system_names
-    from overtone.evaluation.quality_page import (
+    from overtone.evaluation.quality_report import (
         check_folder,
         page_around,
+        report,
+        require_system,
+        summarise,
         update_page,
         write_folder,
     )
-    from overtone.evaluation.quality_tables import require_system, summarise
     from overtone.evaluation.suites import read_suites
 
     if output is not None:
@@ -118,8 +116,11 @@ def quality(
             log=log,
         )
     rows = summarise(comparison, versus)
-    _print(comparison, rows, versus)
-    if not rows:
+    for problem in comparison.problems:
+        print(f"overtone: {problem}", file=sys.stderr)
+    if rows:
+        report(comparison, rows, versus).print()
+    else:
         raise typer.Exit(1)
     if output is not None:
         for path in write_folder(comparison, rows, versus, output, overwrite=force):
@@ -150,19 +151,6 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("") as status:
         yield lambda label: status.update(f"comparing {label}")
-
-
-def _print(comparison: Comparison, rows: Sequence[Row], versus: str) -> None:
-    from overtone.evaluation.quality_tables import sections, settings
-
-    for heading, tables in sections(rows, versus):
-        typer.echo(f"{heading}\n")
-        for table in tables:
-            table.print()
-    for line in settings(comparison, versus) if rows else ():
-        typer.echo(line)
-    for problem in comparison.problems:
-        print(f"overtone: {problem}", file=sys.stderr)
 
 
 def _command(

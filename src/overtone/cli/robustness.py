@@ -1,4 +1,4 @@
-"""``overtone benchmark robustness``: one model on the same clips, damaged in every common way."""
+"""``overtone benchmark robustness``: one model on the same clips, degraded in every common way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import typer
 from overtone.cli.options import ModelOption
 
 if TYPE_CHECKING:
-    from overtone.degrade.conditions import Condition as Cell
-    from overtone.evaluation.robustness import Run
+    from overtone.degrade.conditions import Condition
 
 
 def robustness(
@@ -44,11 +43,11 @@ def robustness(
     ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite what exists.")] = False,
 ) -> None:
-    """Measure a model on recordings that lost their top in every common way.
+    """Measure a model on recordings degraded in every common way.
 
     The same clips go through low-pass filters, resamplers, MP3, Opus, AAC, GSM and mu-law, with
     noise, clipping and levels from -60 to 0 dBFS. Each is scored against the original, before and
-    after the model. No cell may come out worse than it went in; the table says which do.
+    after the model. No output may be worse than its input; the table says which are.
 
     \b
     overtone benchmark robustness recordings/ -o robustness/
@@ -56,9 +55,10 @@ def robustness(
     import sys
 
     from overtone.evaluation.robustness import run_matrix
-    from overtone.evaluation.robustness_page import (
+    from overtone.evaluation.robustness_report import (
         outputs,
         page_outputs,
+        summary,
         to_json,
         write_folder,
         write_page,
@@ -68,7 +68,7 @@ def robustness(
     wanted = [*(outputs(output) if output else []), *(page_outputs(markdown) if markdown else [])]
     for path in wanted:
         refuse_existing(path, force)  # before minutes of work
-    run = run_matrix(
+    result = run_matrix(
         model,
         folder,
         clips=clips,
@@ -78,33 +78,22 @@ def robustness(
         track=_with_progress,
     )
     if as_json:
-        print(to_json(run), end="")
+        print(to_json(result), end="")
     else:
-        _print(run)
-    written = write_folder(run, output, overwrite=force) if output else []
-    written += write_page(run, markdown, overwrite=force) if markdown else []
+        summary(result).print()
+    written = write_folder(result, output, overwrite=force) if output else []
+    written += write_page(result, markdown, overwrite=force) if markdown else []
     for path in written:
         print(f"wrote {path}", file=sys.stderr)
-    if run.choice.problems:
+    if result.choice.problems:
         raise typer.Exit(1)
 
 
-def _print(run: Run) -> None:
-    from overtone.evaluation.robustness_page import summary_table, verdict
-
-    summary_table(run).print()
-    for line in (*run.missing, verdict(run)):
-        print(line)
-    for score in run.broken:
-        changes = f"LSD {score.change('lsd'):+.2f}, SNR {score.change('snr_db'):+.2f} dB"
-        print(f"  {score.cell.name}: {changes}")
-
-
-def _with_progress(cells: Sequence[Cell]) -> Iterator[Cell]:
+def _with_progress(conditions: Sequence[Condition]) -> Iterator[Condition]:
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
     yield from track(
-        cells, "measuring", console=console, transient=True, disable=not console.is_terminal
+        conditions, "measuring", console=console, transient=True, disable=not console.is_terminal
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 
 from overtone import __version__
-from overtone.evaluation.archives import ArchiveScores, Comparison
+from overtone.evaluation.archives import ArchiveScores, SystemScore
 from overtone.evaluation.stats import LEVEL, RESAMPLES, Mean
 from overtone.evaluation.systems import SPLINE
 from overtone.metrics import METRICS, settings_lines
 from overtone.report import Cell, Column, Table
 
-_PARTS = ("baseline", "score", "gain")
 _HEADS = {"baseline": SPLINE, "score": "system", "gain": "difference"}
 INTERVAL_NOTE = (
     f"[low, high]: {LEVEL:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples of whole"
@@ -25,36 +26,28 @@ def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
     ``readable`` puts a mean and its interval into one cell, for people; without it every number
     has a cell of its own, and every row names its archive and the system's identity.
     """
-    rows: list[Mapping[str, Cell]] = []
-    for comparison in scores.comparisons:
-        own: dict[str, Cell] = {
-            "system": comparison.system,
-            "metric": METRICS[comparison.metric].label if readable else comparison.metric,
-            "archive": scores.name,
-            "identity": comparison.identity,
-        }
-        for part in _PARTS:
-            own |= _cells(comparison, part, readable)
-        rows.append(own)
-    columns = [Column("system", "system"), Column("metric", "metric")]
+
+    def metric(one: SystemScore) -> str:
+        return METRICS[one.metric].label if readable else one.metric
+
+    columns = [
+        Column("system", "system", of=lambda one: one.system),
+        Column("metric", "metric", of=metric),
+    ]
     if readable:
-        columns += [Column(part, head) for part, head in _HEADS.items()]
+        columns += [Column(part, head, of=partial(_part, part)) for part, head in _HEADS.items()]
     else:
-        columns = [Column("archive", "archive"), *columns]
-        columns += [
-            Column(f"{part}{end}", f"{head}{end}")
-            for part, head in _HEADS.items()
-            for end in ("", "_low", "_high")
-        ]
-        columns.append(Column("identity", "identity"))
-    return Table(columns, rows, settings=settings_of(scores))
+        columns.insert(0, Column("archive", "archive", of=lambda _: scores.name))
+        for part in _HEADS:
+            for field, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+                number = attrgetter(f"{part}.{field}")
+                columns.append(Column(f"{part}{end}", f"{part}{end}", of=number))
+        columns.append(Column("identity", "identity", of=lambda one: one.identity))
+    return Table.of(scores.comparisons, columns, settings_of(scores))
 
 
-def _cells(comparison: Comparison, part: str, readable: bool) -> dict[str, Cell]:
-    estimate: Mean = getattr(comparison, part)
-    if readable:
-        return {part: _text(estimate, comparison.metric, "+" * (part == "gain"))}
-    return {part: estimate.value, f"{part}_low": estimate.low, f"{part}_high": estimate.high}
+def _part(part: str, one: SystemScore) -> str:
+    return _text(getattr(one, part), one.metric, "+" * (part == "gain"))
 
 
 def _text(mean: Mean, metric: str, sign: str = "") -> str:
@@ -135,15 +128,15 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
     return Table(columns, rows, settings=settings)
 
 
-def _by_system(scores: ArchiveScores) -> list[dict[str, Comparison]]:
-    found: dict[str, dict[str, Comparison]] = {}
+def _by_system(scores: ArchiveScores) -> list[dict[str, SystemScore]]:
+    found: dict[str, dict[str, SystemScore]] = {}
     for comparison in scores.comparisons:
         found.setdefault(comparison.system, {})[comparison.metric] = comparison
     return list(found.values())
 
 
 def _summary_row(
-    dataset: str, scores: ArchiveScores, by_metric: Mapping[str, Comparison]
+    dataset: str, scores: ArchiveScores, by_metric: Mapping[str, SystemScore]
 ) -> Mapping[str, Cell]:
     snr, lsd = by_metric["lineage_snr_db"], by_metric["lineage_lsd"]
     settings = scores.info.settings

@@ -36,7 +36,7 @@ BATCH_PATCHES = 32
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SystemScore:
     """One system by one metric: the spline's score, its own, and the paired difference."""
 
     system: str
@@ -60,7 +60,7 @@ class ArchiveScores:
     items: int
     recordings: int
     undefined: int
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[SystemScore, ...]
 
 
 def evaluate_archive(
@@ -94,7 +94,7 @@ def evaluate_archive(
             recordings=len(set(groups)),
             undefined=int(np.isnan(baseline[:, 0]).sum()),
             comparisons=tuple(
-                Comparison(
+                SystemScore(
                     system.name,
                     system.identity,
                     metric,

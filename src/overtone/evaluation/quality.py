@@ -52,12 +52,16 @@ class Score:
 
 
 class Example(NamedTuple):
-    """A case to see and hear: ``(name, samples [channels, n], rate)``, the reference first."""
+    """A case to see and hear: ``(name, samples [channels, n], rate)``, the reference first.
+
+    ``scores`` are the systems', by their names.
+    """
 
     group: str
     case: str
     cutoff_hz: float
     sounds: list[tuple[str, FloatArray, int]]
+    scores: dict[str, dict[str, float]]
 
 
 @dataclass
@@ -135,10 +139,12 @@ def compare(
             except (OvertoneError, OSError) as error:
                 done.problems.append(_named(case.label, str(error)))
                 continue
+            scored = len(done.scores)
             pairs = _run_case(case, clip, systems, done)
             rates.add(clip.rate)
             if case.label in shown:
-                done.examples.append(_example(case, clip, pairs))
+                scores = {s.system: s.scores for s in done.scores[scored:]}
+                done.examples.append(_example(case, clip, pairs, scores))
             if perceptual:
                 for name, pair in pairs.items():
                     joined[name].append(pair)
@@ -263,12 +269,17 @@ def _score_joined(
         done.visqol[group, name] = visqol_mos(y, x, *rates)
 
 
-def _example(case: Case, clip: Clip, pairs: dict[str, tuple[FloatArray, FloatArray]]) -> Example:
+def _example(
+    case: Case,
+    clip: Clip,
+    pairs: dict[str, tuple[FloatArray, FloatArray]],
+    scores: dict[str, dict[str, float]],
+) -> Example:
     sounds = [("reference", clip.reference, clip.rate)]
     if clip.low_rate == round(clip.low_rate):
-        sounds.append(("low side", clip.low, round(clip.low_rate)))
+        sounds.append(("input", clip.low, round(clip.low_rate)))
     sounds += [(name, x, clip.rate) for name, (_, x) in pairs.items()]
-    return Example(case.group, case.name, clip.low_rate / 2, sounds)
+    return Example(case.group, case.name, clip.low_rate / 2, sounds, scores)
 
 
 def _named(label: str, message: str) -> str:

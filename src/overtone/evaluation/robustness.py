@@ -1,7 +1,7 @@
-"""The robustness matrix: one model on the same clips, damaged in every way that is common.
+"""The robustness matrix: one model on the same clips, degraded in every common way.
 
-Each cell is scored twice, what the model made of the damaged clip and the damaged clip itself,
-only resampled. The rule is that no cell may come out worse than it went in.
+Each condition is scored twice: the model's output, and its input, only resampled. The rule is that
+no output may be worse than its input.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.files import AudioReader
 from overtone.degrade.codecs import fit
-from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Samples, matrix
-from overtone.degrade.conditions import Condition as Cell
-from overtone.degrade.conditions import Degraded as Damaged
+from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Condition, Degraded, Samples, matrix
 from overtone.dsp.bandwidth import estimate_cutoff
 from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError, OvertoneError
@@ -28,12 +26,12 @@ from overtone.evaluation.edges import codec_edge_hz
 from overtone.files import sha256_of
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.jobs import find_sources
-from overtone.metrics import mean_scores, snr_db
+from overtone.metrics import METRICS, envelope_db, mean_scores, snr_db
 from overtone.metrics.spectral import band_bins, lsd_of_bins
 
-LSD_TOLERANCE, SNR_TOLERANCE_DB = 0.1, 3.0
-"""By how much a cell's mean may be worse than the unprocessed input."""
-SCORES = ("lsd", "lsd_hf", "snr_db")
+TOLERANCES = {"lsd": 0.1, "envelope_db": 1.0, "snr_db": 3.0}
+"""By how much the mean of a condition may be worse than that of its input."""
+SCORES = ("lsd", "lsd_hf", "envelope_db", "snr_db")
 LOWEST_CLIP_RATE = 44_100
 """Of recordings that may be called full-band, unless the model itself ends lower."""
 SOUGHT_S = 120.0
@@ -42,7 +40,7 @@ SILENT_RMS = 1e-3
 
 
 @dataclass(frozen=True)
-class Clip:
+class Excerpt:
     """An excerpt: ``samples [n]`` at ``sample_rate``, from ``start_s`` of the file ``name``."""
 
     name: str
@@ -60,7 +58,7 @@ class Choice:
     cannot be used, and ``notes`` the clips whose own band ends early.
     """
 
-    clips: list[Clip]
+    clips: list[Excerpt]
     problems: list[str]
     notes: list[str]
     short: int = 0
@@ -68,35 +66,35 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class CellScore:
-    """The means of a cell over its clips, before (``given``) and after (``made``) the model.
+class ConditionScore:
+    """The means of a condition over its clips, before (``input``) and after (``output``) the model.
 
-    ``edge_hz`` is where the given band ends, ``found_hz`` the median of what the model was told
+    ``edge_hz`` is where the input's band ends, ``found_hz`` the median of what the model was told
     (nan if it never ran), ``extended`` the number of clips in which it ran; ``worst`` the worst
     change of each score in a single clip.
     """
 
-    cell: Cell
+    condition: Condition
     clips: int
     extended: int
     edge_hz: float
     found_hz: float
-    given: dict[str, float]
-    made: dict[str, float]
+    input: dict[str, float]
+    output: dict[str, float]
     worst: dict[str, float]
 
     def change(self, score: str) -> float:
         """How much the model changed a score."""
-        return self.made[score] - self.given[score]
+        return self.output[score] - self.input[score]
 
     @property
-    def breaks(self) -> bool:
-        """Tell whether the cell is worse than the rule allows."""
-        return breaks_lsd(self.change("lsd")) or breaks_snr(self.change("snr_db"))
+    def failures(self) -> list[str]:
+        """The scores by which the output is worse than the rule allows."""
+        return [name for name in TOLERANCES if fails(name, self.change(name))]
 
 
 @dataclass(frozen=True)
-class Run:
+class Matrix:
     """A measured matrix with all that is needed to repeat it.
 
     ``missing`` names what could not be measured here, such as a codec that is not installed.
@@ -107,24 +105,20 @@ class Run:
     seed: int
     seconds: float
     choice: Choice
-    scores: list[CellScore]
+    scores: list[ConditionScore]
     missing: list[str]
 
     @property
-    def broken(self) -> list[CellScore]:
-        """The cells that break the rule, the worst by SNR first."""
-        broken = [score for score in self.scores if score.breaks]
-        return sorted(broken, key=lambda score: score.change("snr_db"))
+    def failed(self) -> list[ConditionScore]:
+        """The conditions that break the rule, the worst by SNR first."""
+        failed = [score for score in self.scores if score.failures]
+        return sorted(failed, key=lambda score: score.change("snr_db"))
 
 
-def breaks_lsd(change: float) -> bool:
-    """Tell whether a change of LSD is against the rule."""
-    return change > LSD_TOLERANCE
-
-
-def breaks_snr(change_db: float) -> bool:
-    """Tell whether a change of SNR is against the rule."""
-    return change_db < -SNR_TOLERANCE_DB
+def fails(name: str, change: float) -> bool:
+    """Tell whether a change of a score is against the rule; ``nan`` never is."""
+    worse = -change if METRICS[name].higher_is_better else change
+    return worse > TOLERANCES.get(name, math.inf)
 
 
 def run_matrix(
@@ -135,9 +129,9 @@ def run_matrix(
     seconds: float,
     seed: int,
     log: Callable[[str], None] = lambda _: None,
-    track: Callable[[Sequence[Cell]], Iterable[Cell]] = iter,
-) -> Run:
-    """Choose clips from ``folder`` and measure ``model`` on every cell.
+    track: Callable[[Sequence[Condition]], Iterable[Condition]] = iter,
+) -> Matrix:
+    """Choose clips from ``folder`` and measure ``model`` on every condition.
 
     ``log`` is told at once what is wrong with the recordings; ``track`` may show how far it is.
 
@@ -158,9 +152,9 @@ def run_matrix(
             f" shorter than {seconds:g} s, {choice.silent} silent)"
         )
     lowest_rate = min(clip.sample_rate for clip in choice.clips)
-    cells = matrix(lowest_rate, min(USUAL_CUTOFF_HZ, info.max_cutoff_hz))
-    scores, missing = measure(enhancer, choice.clips, track(cells), seed=seed)
-    return Run(info.name, sha256_of(enhancer.model.path), seed, seconds, choice, scores, missing)
+    conditions = matrix(lowest_rate, min(USUAL_CUTOFF_HZ, info.max_cutoff_hz))
+    scores, missing = measure(enhancer, choice.clips, track(conditions), seed=seed)
+    return Matrix(info.name, sha256_of(enhancer.model.path), seed, seconds, choice, scores, missing)
 
 
 # The clips --------------------------------------------------------------------------------------
@@ -214,7 +208,7 @@ def _in_turns(paths: Sequence[Path], rng: np.random.Generator) -> Iterator[Path]
 
 def _excerpt(
     path: Path, folder: Path, seconds: float, model_rate: int, rng: np.random.Generator
-) -> Clip | None:
+) -> Excerpt | None:
     """Read an excerpt; None if the recording is too short."""
     with AudioReader(path) as reader:
         rate = reader.info.sample_rate
@@ -230,7 +224,7 @@ def _excerpt(
     digest = hashlib.sha256(samples.tobytes()).hexdigest()
     if rate > model_rate:
         samples, rate = resample(samples[None], rate, model_rate)[0], model_rate
-    return Clip(
+    return Excerpt(
         path.relative_to(folder).as_posix(), start / reader.info.sample_rate, rate, samples, digest
     )
 
@@ -245,76 +239,85 @@ def _mono(blocks: Iterable[NDArray[np.float32]], most: int) -> Samples:
     return np.concatenate(heard)[:most]
 
 
-def _ends_early(clip: Clip) -> list[str]:
-    """Say that a clip has no top of its own: the cells above its edge would mean nothing."""
+def _ends_early(clip: Excerpt) -> list[str]:
+    """Say that a clip has no top of its own: the conditions above its edge would mean nothing."""
     edge_hz = estimate_cutoff(clip.samples, clip.sample_rate).cutoff_hz
     if edge_hz is None or edge_hz > 0.8 * clip.sample_rate / 2:
         return []
     return [f"{clip.name}: its own band ends near {edge_hz:.0f} Hz; it is no full-band recording"]
 
 
-# The cells --------------------------------------------------------------------------------------
+# The conditions ---------------------------------------------------------------------------------
 
 
 def measure(
-    enhancer: Enhancer, clips: Sequence[Clip], cells: Iterable[Cell], *, seed: int
-) -> tuple[list[CellScore], list[str]]:
-    """Score every cell; noise is the same in each for one ``seed``.
+    enhancer: Enhancer, clips: Sequence[Excerpt], conditions: Iterable[Condition], *, seed: int
+) -> tuple[list[ConditionScore], list[str]]:
+    """Score every condition; noise is the same in each for one ``seed``.
 
-    Returns the scores, and a message for each row of cells that cannot be made here (a codec
+    Returns the scores, and a message for each row of conditions that cannot be made here (a codec
     that is not installed).
     """
-    scores: list[CellScore] = []
+    scores: list[ConditionScore] = []
     missing: dict[str, str] = {}
-    for cell in cells:
+    for condition in conditions:
         try:
-            damaged = [
-                cell.degrade(clip.samples, clip.sample_rate, np.random.default_rng([seed, index]))
+            degraded = [
+                condition.degrade(
+                    clip.samples, clip.sample_rate, np.random.default_rng([seed, index])
+                )
                 for index, clip in enumerate(clips)
             ]
         except OvertoneError as error:
-            missing.setdefault(cell.row, f"{cell.row}: not available here ({error})")
+            missing.setdefault(condition.row, f"{condition.row}: not available here ({error})")
         else:
-            scores.append(_score_cell(enhancer, cell, clips, damaged))
+            scores.append(_score_condition(enhancer, condition, clips, degraded))
     return scores, list(missing.values())
 
 
-def _score_cell(
-    enhancer: Enhancer, cell: Cell, clips: Sequence[Clip], damaged: Sequence[Damaged]
-) -> CellScore:
-    given, made, edges_hz, found_hz = [], [], [], []
-    for clip, one in zip(clips, damaged, strict=True):
+def _score_condition(
+    enhancer: Enhancer, condition: Condition, clips: Sequence[Excerpt], degraded: Sequence[Degraded]
+) -> ConditionScore:
+    inputs, outputs, edges_hz, found_hz = [], [], [], []
+    for clip, one in zip(clips, degraded, strict=True):
         rate, length = clip.sample_rate, one.reference.size
         plan = enhancer.plan([one.samples[None]], one.sample_rate, output_rate=rate)
         if plan.extend_from_hz is not None:
             found_hz.append(plan.extend_from_hz)
         low = fit(resample(one.samples[None], one.sample_rate, rate)[0], length)
         high, _ = enhancer.enhance(one.samples, one.sample_rate, output_rate=rate)
-        edge_hz = cell.cutoff_hz or codec_edge_hz(one.reference, low, rate)
+        edge_hz = condition.cutoff_hz or codec_edge_hz(one.reference, low, rate)
         edges_hz.append(edge_hz)
         # The known gain is taken out, so that the floor of LSD lies where it does elsewhere.
-        given.append(score(one.reference, low / one.gain, rate, edge_hz))
-        made.append(score(one.reference, fit(high, length) / one.gain, rate, edge_hz))
+        inputs.append(score(one.reference, low / one.gain, rate, edge_hz))
+        outputs.append(score(one.reference, fit(high, length) / one.gain, rate, edge_hz))
     changes = [
-        {name: b[name] - a[name] for name in SCORES} for a, b in zip(given, made, strict=True)
+        {name: b[name] - a[name] for name in SCORES} for a, b in zip(inputs, outputs, strict=True)
     ]
-    return CellScore(
-        cell,
+    return ConditionScore(
+        condition,
         len(clips),
         len(found_hz),
         float(np.median(edges_hz)),
         float(np.median(found_hz)) if found_hz else math.nan,
-        mean_scores(given),
-        mean_scores(made),
+        mean_scores(inputs),
+        mean_scores(outputs),
         {name: _worst(name, [change[name] for change in changes]) for name in SCORES},
     )
 
 
 def score(reference: Samples, estimate: Samples, rate: int, edge_hz: float) -> dict[str, float]:
-    """LSD, LSD from ``edge_hz`` up, and SNR of ``estimate [n]`` against ``reference [n]``."""
-    bins = [slice(None), band_bins(rate, min(edge_hz, 0.97 * rate / 2), math.inf)]
-    whole, above = lsd_of_bins(reference, estimate, bins)
-    return {"lsd": whole, "lsd_hf": above, "snr_db": snr_db(reference, estimate)}
+    """:data:`SCORES` of ``estimate [n]`` against ``reference [n]``, new from ``edge_hz`` up."""
+    edge_hz = min(edge_hz, 0.97 * rate / 2)
+    whole, above = lsd_of_bins(
+        reference, estimate, [slice(None), band_bins(rate, edge_hz, math.inf)]
+    )
+    return {
+        "lsd": whole,
+        "lsd_hf": above,
+        "envelope_db": envelope_db(reference, estimate, rate, edge_hz),
+        "snr_db": snr_db(reference, estimate),
+    }
 
 
 def _worst(name: str, changes: Sequence[float]) -> float:

@@ -1,17 +1,23 @@
-"""Results for people and programs: tables in four formats, spectrogram pictures in three."""
+"""Results for people and programs: reports and tables in their formats, pictures."""
 
+from overtone.report.pages import Figure, Notes, Report, Section
 from overtone.report.pictures import (
     PICTURE_SUFFIXES,
     check_picture_path,
     plot_spectrograms,
     require_matplotlib,
 )
-from overtone.report.tables import Cell, Column, Table
+from overtone.report.tables import Cell, Column, Sound, Table
 
 __all__ = [
     "PICTURE_SUFFIXES",
     "Cell",
     "Column",
+    "Figure",
+    "Notes",
+    "Report",
+    "Section",
+    "Sound",
     "Table",
     "check_picture_path",
     "plot_spectrograms",

@@ -7,30 +7,43 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from overtone.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Cell = str | int | float | None
 NOT_DEFINED = "n/a"
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """A cell to hear: the bytes of a FLAC file. Where nothing can be heard it is empty."""
+
+    flac: bytes
+
+
+Cell = str | int | float | Sound | None
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
-    """A column: the key of its cells, its head, and the decimals of its numbers."""
+    """A column: the key of its cells, its head, the decimals of its numbers.
+
+    ``of`` makes a cell from one of the items that :meth:`Table.of` lists.
+    """
 
     key: str
     label: str
     decimals: int = 2
+    of: Callable[[Any], Cell] | None = None
 
     def text(self, cell: Cell) -> str:
         """Return a cell as printed; numbers that do not exist become ``n/a``."""
-        if cell is None:
+        if cell is None or isinstance(cell, Sound):
             return ""
         if isinstance(cell, float):
             return f"{cell:.{self.decimals}f}" if math.isfinite(cell) else NOT_DEFINED
@@ -49,6 +62,23 @@ class Table:
     rows: Sequence[Mapping[str, Cell]]
     summary: Mapping[str, Cell] | None = None
     settings: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls, items: Iterable[Any], columns: Sequence[Column], settings: Sequence[str] = ()
+    ) -> "Table":
+        """Return a table with a row for each item, its cells made by the columns' ``of``.
+
+        Example:
+            >>> half = lambda number: number / 2
+            >>> table = Table.of([1, 2], [Column("n", "n", of=str), Column("h", "half", of=half)])
+            >>> print(table.render("csv"), end="")
+            n,h
+            1,0.5
+            2,1.0
+        """
+        rows = [{one.key: one.of(item) for one in columns if one.of is not None} for item in items]
+        return cls(columns, rows, settings=settings)
 
     def render(self, table_format: str) -> str:
         """Return the table as text: ``table``, ``markdown``, ``csv`` or ``json``."""
@@ -172,7 +202,9 @@ class Table:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _exact(cell: Cell) -> Cell:
+def _exact(cell: Cell) -> str | int | float | None:
+    if isinstance(cell, Sound):
+        return None
     if isinstance(cell, float):
         return round(cell, 6) if math.isfinite(cell) else None
     return cell

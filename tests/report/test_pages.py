@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from overtone.errors import InvalidInputError
-from overtone.report.sections import around, join, made_by, renewed
+from overtone.report.pages import around, join, made_by, renewed
 
 BEGIN, END = "<!-- begin -->", "<!-- end -->"
 PAGE = f"# Mine\n\nMarks such as `{BEGIN}` are comments.\n\n{BEGIN}\nold\n{END}\n\nlast words\n"
