@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCS, TOOLS = ROOT / "docs", ROOT / "tools"
 COMMANDS = {
-    "cutoff.md": "python tools/measure_cutoff.py ",
+    "cutoff.md": "overtone benchmark cutoff ",
     "metrics.md": "python tools/metrics_page.py --into docs/metrics.md",
     "quality.md": "overtone benchmark quality ",
     "quality_music.md": "overtone benchmark quality ",
@@ -209,60 +209,3 @@ def test_a_check_without_its_clips_leaves_the_page_alone(tool, tmp_path):
     assert error.startswith("metrics_page: ")
     assert "no audio file there" in error
     assert page.read_bytes() == (DOCS / page.name).read_bytes()
-
-
-# The tables of cutoff.md ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["gone"], "gone: not KIND=FOLDER"),
-        (["speech=gone"], "speech=gone: not KIND=FOLDER"),
-        (["speech=.", "--whole", "rock"], "--whole rock: no such kind; given: speech"),
-    ],
-)
-def test_kinds_of_recordings_that_cannot_be_measured_are_named(tool, arguments, message):
-    error = tool("measure_cutoff", *arguments, "--into", DOCS / "cutoff.md").error
-    assert error.startswith("measure_cutoff: ")
-    assert message in error
-
-
-def test_a_recording_is_measured_through_every_filter(tool, tmp_path):
-    shutil.copy(ROOT / "examples" / "speech_nl_male_24k.flac", tmp_path)
-    text = tool("measure_cutoff", f"voice={tmp_path}", "--whole", "voice", "--seconds", "2").out
-    assert "### Voice, low-passed" in text
-    rows = {cells[0]: cells for cells in (line.split(" | ") for line in text.splitlines())}
-    # Two filtered versions of one excerpt a cutoff, of the five that fit below 8.6 kHz.
-    assert rows["| soxr HQ"][1:3] == ["5", "100 %"]
-    assert rows["| 4000 Hz"][1] == "12"
-    assert abs(float(rows["| soxr HQ"][3].removesuffix(" %"))) < 5
-
-
-# The pictures of quality.md ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def clips(tmp_path):
-    """A suite of one clip: an example recording, and what is left of it at 8 kHz."""
-    folder = tmp_path / "clips" / "set" / "one"
-    folder.mkdir(parents=True)
-    for name, example in (("reference", "speech_en_48k"), ("low", "speech_en_8k")):
-        shutil.copy(ROOT / "examples" / f"{example}.flac", folder / f"{name}.flac")
-    return tmp_path / "clips"
-
-
-def test_a_clip_is_drawn_under_its_own_name(tool, clips, tmp_path):
-    done = tool("listening_pictures", clips, "set/one", "-o", tmp_path / "pictures")
-    assert not done.error
-    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["set_one.png"]
-    again = tool("listening_pictures", clips, "set/one", "-o", tmp_path / "pictures")
-    assert "set_one.png" in again.error
-    assert "--force" in again.error
-
-
-def test_a_clip_that_is_not_there_is_named_and_nothing_drawn(tool, clips, tmp_path):
-    names = ["set/one", "set/two"]
-    error = tool("listening_pictures", clips, *names, "-o", tmp_path / "pictures").error
-    assert error.startswith("listening_pictures: set/two: no such clip")
-    assert not (tmp_path / "pictures").exists()

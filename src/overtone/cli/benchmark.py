@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from overtone.cli.archives import archives
+from overtone.cli.cutoff import cutoff
+from overtone.cli.pictures import pictures
 from overtone.cli.quality import quality
 from overtone.cli.robustness import robustness
 
@@ -23,8 +26,8 @@ def benchmark() -> None:
     """Measure overtone itself."""
 
 
-app.command()(robustness)
-app.command()(quality)
+for command in (quality, robustness, archives, cutoff, pictures):
+    app.command()(command)
 
 
 @app.command()

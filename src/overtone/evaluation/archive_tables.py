@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from overtone import __version__
+from overtone.errors import InvalidInputError
 from overtone.evaluation.archives import ArchiveScores, SystemScore
 from overtone.evaluation.stats import LEVEL, RESAMPLES, Mean
 from overtone.evaluation.systems import SPLINE
@@ -18,6 +23,38 @@ INTERVAL_NOTE = (
     f"[low, high]: {LEVEL:.0%} percentile bootstrap of the mean, {RESAMPLES} resamples of whole"
     " recordings, seed 0; difference: mean over items of system minus spline"
 )
+
+
+class Row(BaseModel):
+    """One archive, what to call its data, and the systems to score on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    archive: str
+    systems: list[str] = Field(min_length=1, validation_alias=AliasChoices("systems", "methods"))
+
+
+class _Rows(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: list[Row] = Field(min_length=1)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a TOML file.
+
+    Raises:
+        InvalidInputError: it cannot be read, or a row is wrong; says which.
+    """
+    try:
+        return _Rows.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).row
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInputError(f"{path}: cannot be read ({error})") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise InvalidInputError(f"{path}: {key}: {problem['msg']}") from error
 
 
 def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:

@@ -27,9 +27,12 @@ from overtone.evaluation.systems import System, always, find_systems
 from overtone.files import sha256_of
 from overtone.inference.model import list_models
 from overtone.metrics import dnsmos_mos, evaluate_pair, pesq_mos, stoi, visqol_mos
+from overtone.report import plot_spectrograms
 
 FloatArray = NDArray[np.float32]
 Kind = Literal["baseline", "model", "file"]
+# Pictures sharp enough to see harmonics in, small enough for a repository.
+DRAWN_S, DRAWN_DOTS_PER_INCH = 4.0, 60
 
 
 @dataclass(frozen=True)
@@ -280,6 +283,24 @@ def _example(
         sounds.append(("input", clip.low, round(clip.low_rate)))
     sounds += [(name, x, clip.rate) for name, (_, x) in pairs.items()]
     return Example(case.group, case.name, clip.low_rate / 2, sounds, scores)
+
+
+def draw_clip(case: Case, system: System, path: Path, *, overwrite: bool = False) -> None:
+    """Draw the input, what ``system`` makes of it, and the reference; at most four seconds."""
+    clip = case.open()
+    output = system.upsample(clip.low, clip.low_rate, clip.rate)
+    sounds = [
+        ("input", clip.low, round(clip.low_rate)),  # a picture does not show half a hertz
+        (system.name, output, clip.rate),
+        ("reference", clip.reference, clip.rate),
+    ]
+    plot_spectrograms(
+        [(name, samples[:, : round(DRAWN_S * rate)], rate) for name, samples, rate in sounds],
+        path,
+        cutoff_hz=[None, clip.low_rate / 2, clip.low_rate / 2],
+        dots_per_inch=DRAWN_DOTS_PER_INCH,
+        overwrite=overwrite,
+    )
 
 
 def _named(label: str, message: str) -> str:

@@ -1,21 +1,16 @@
-"""How far estimate_cutoff is off, measured on real recordings: prints or renews docs/cutoff.md.
+"""How far the detected end of the band is off, on real recordings.
 
-    python tools/measure_cutoff.py speech=FOLDER rock=FOLDER --whole rock --into docs/cutoff.md
-
-Each kind of recordings has its folder, of which the last tenth by name is measured, or all of it
-with ``--whole``. Every recording there is low-passed by each filter at each cutoff, resampled, and
-coded by MP3 and Opus; the estimate is compared with the filter's nominal cutoff, the resampler's
-edge (the middle of 0.913 to 1 times the low rate's Nyquist frequency), or the frequency where the
-codec's output falls 10 dB under the original and stays there. Half of the results are dithered to
-16 bits first. Nothing is random but the dither, and that is seeded.
+Every recording is low-passed by each filter at each cutoff, resampled, and coded by MP3 and Opus.
+The estimate is compared with the filter's nominal cutoff, the resampler's edge (the middle of 0.913
+to 1 times the low rate's Nyquist frequency), or the frequency where the codec's output falls 10 dB
+under the original and stays there. Half of the results are dithered to 16 bits first. Nothing is
+random but the dither, and that is seeded.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +20,11 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
-from overtone.cli.options import in_options
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
 from overtone.dsp.bandwidth import CutoffEstimate, estimate_cutoff
-from overtone.errors import InvalidInputError, OvertoneError
+from overtone.errors import InvalidInputError
 from overtone.evaluation.edges import codec_edge_hz
-from overtone.files import write_text
-from overtone.report import Column, Table
-from overtone.report.pages import around, made_by, renewed
+from overtone.report import Column, Report, Section, Table
 
 Samples = NDArray[Any]
 Answers = list[tuple[CutoffEstimate, float]]  # each with the truth in Hz
@@ -41,78 +33,56 @@ CUTOFFS_HZ = (1000, 2000, 4000, 5500, 8000, 11000)
 HIGHEST_PART_OF_NYQUIST = 0.72
 RESAMPLER_EDGE = (0.913 + 1) / 2
 SUFFIXES = {".flac", ".wav", ".ogg", ".opus", ".mp3"}
-FILTERS: dict[str, Callable[[float, int], NDArray[Any]]] = {
-    **{
-        f"Butterworth, order {order}": lambda hz, rate, order=order: signal.butter(
-            order, hz, fs=rate, output="sos"
-        )
-        for order in (4, 5, 6, 8, 10)
-    },
-    "Chebyshev I, order 6, 1 dB": lambda hz, rate: signal.cheby1(6, 1, hz, fs=rate, output="sos"),
-    "Chebyshev I, order 8, 0.05 dB": lambda hz, rate: signal.cheby1(
-        8, 0.05, hz, fs=rate, output="sos"
-    ),
-    "elliptic, order 6, 60 dB": lambda hz, rate: signal.ellip(
-        6, 0.5, 60, hz, fs=rate, output="sos"
-    ),
-    "elliptic, order 8, 80 dB": lambda hz, rate: signal.ellip(
-        8, 0.1, 80, hz, fs=rate, output="sos"
-    ),
+MARKS = (
+    "<!-- made by overtone benchmark cutoff; what stands before the end mark is replaced -->",
+    "<!-- end of what overtone benchmark cutoff made -->",
+)
+# Arguments of scipy.signal.iirfilter, but for the cutoff.
+FILTERS: dict[str, dict[str, Any]] = {
+    **{f"Butterworth, order {n}": {"N": n, "ftype": "butter"} for n in (4, 5, 6, 8, 10)},
+    "Chebyshev I, order 6, 1 dB": {"N": 6, "rp": 1, "ftype": "cheby1"},
+    "Chebyshev I, order 8, 0.05 dB": {"N": 8, "rp": 0.05, "ftype": "cheby1"},
+    "elliptic, order 6, 60 dB": {"N": 6, "rp": 0.5, "rs": 60, "ftype": "ellip"},
+    "elliptic, order 8, 80 dB": {"N": 8, "rp": 0.1, "rs": 80, "ftype": "ellip"},
 }
 
 
-MARKS = (
-    "<!-- made by tools/measure_cutoff.py; what stands before the end mark is replaced -->",
-    "<!-- end of what tools/measure_cutoff.py made -->",
-)
+def measure_kinds(
+    kinds: Sequence[str],
+    files: int,
+    whole: Sequence[str],
+    seconds: float,
+    *,
+    log: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Measure ``KIND=FOLDER``\\ s of recordings; all recordings of those in ``whole``.
 
+    Of the other kinds the last tenth, by name, of each subfolder is measured, ``files`` at most.
+    ``log`` is told which recordings cannot be read.
 
-def main() -> None:
-    """Measure, and print or write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "kinds", nargs="+", metavar="KIND=FOLDER", help="recordings, searched recursively"
-    )
-    parser.add_argument("--files", type=int, default=12, help="recordings of each subfolder")
-    parser.add_argument(
-        "--whole", action="append", default=[], metavar="KIND", help="measure all of its recordings"
-    )
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each excerpt")
-    parser.add_argument("--into", type=Path, metavar="PAGE.md", help="renew the tables there")
-    options = parser.parse_args()
-    if options.into is not None:
-        around(options.into, *MARKS)  # before the work, not after it
-    folders = read_kinds(options.kinds)
-    for kind in options.whole:
+    Raises:
+        InvalidInputError: no such folder, or a kind in ``whole`` that is none.
+    """
+    folders = {}
+    for argument in kinds:
+        kind, _, place = argument.partition("=")
+        if not place or not Path(place).is_dir():
+            raise InvalidInputError(f"{argument}: not KIND=FOLDER with a folder that exists")
+        folders[kind] = Path(place)
+    for kind in whole:
         if kind not in folders:
             raise InvalidInputError(f"--whole {kind}: no such kind; given: {', '.join(folders)}")
-    parts = []
+    sections = []
     for kind, folder in folders.items():
-        paths = list(pick(folder, options.files, whole=kind in options.whole))
-        parts += measure(kind, paths, options.seconds)
-    if options.into is None:
-        print("\n".join(parts))
-        return
-    arguments = [f"{kind}=FOLDER" for kind in folders]
-    arguments += [f"--whole {kind}" for kind in options.whole]
-    command = f"python tools/measure_cutoff.py {' '.join(arguments)} --into docs/cutoff.md"
-    made = "\n".join([made_by(command), *parts])
-    write_text(renewed(options.into, *MARKS, made), options.into, overwrite=True)
+        paths = list(pick(folder, files, whole=kind in whole))
+        sections += measure(kind, paths, seconds, log)
+    return Report("The detected cutoff", sections)
 
 
-def read_kinds(arguments: list[str]) -> dict[str, Path]:
-    """The folder of each kind."""
-    folders = {}
-    for argument in arguments:
-        kind, _, folder = argument.partition("=")
-        if not folder or not Path(folder).is_dir():
-            raise InvalidInputError(f"{argument}: not KIND=FOLDER with a folder that exists")
-        folders[kind] = Path(folder)
-    return folders
-
-
-def measure(kind: str, paths: list[Path], seconds: float) -> list[str]:
-    """The tables of one kind of recordings, in Markdown."""
+def measure(
+    kind: str, paths: Sequence[Path], seconds: float, log: Callable[[str], None]
+) -> list[Section]:
+    """The tables of one kind of recordings."""
     originals: dict[str, Answers] = defaultdict(list)
     by_family: dict[str, Answers] = defaultdict(list)
     by_cutoff: dict[str, Answers] = defaultdict(list)
@@ -121,7 +91,7 @@ def measure(kind: str, paths: list[Path], seconds: float) -> list[str]:
         try:
             excerpts = list(read_excerpts(path, seconds))
         except soundfile.LibsndfileError as error:
-            print(f"skipped {path.name}: {error}", file=sys.stderr)
+            log(f"skipped {path.name}: {error}")
             continue
         rng = np.random.default_rng(number)
         for x, rate in excerpts:
@@ -132,13 +102,15 @@ def measure(kind: str, paths: list[Path], seconds: float) -> list[str]:
                 by_cutoff[f"{cutoff_hz} Hz"].append(answer)
             for name, y in coded(x, rate):
                 by_codec[name].append((estimate_cutoff(y, rate), codec_edge_hz(x, y, rate)))
-    parts = [f"### {kind[:1].upper()}{kind[1:]}, as it is\n", originals_table(originals)]
-    parts += [f"### {kind[:1].upper()}{kind[1:]}, low-passed\n", errors_table("filter", by_family)]
-    parts += [errors_table("cutoff", by_cutoff)]
+    name = f"{kind[:1].upper()}{kind[1:]}"
+    filtered = [errors_table("filter", by_family), errors_table("cutoff", by_cutoff)]
+    sections = [
+        Section(f"{name}, as it is", [originals_table(originals)]),
+        Section(f"{name}, low-passed", filtered),
+    ]
     if by_codec:
-        coded_title = f"### {kind[:1].upper()}{kind[1:]}, coded\n"
-        parts += [coded_title, errors_table("codec", by_codec)]
-    return parts
+        sections.append(Section(f"{name}, coded", [errors_table("codec", by_codec)]))
+    return sections
 
 
 def pick(folder: Path, files: int, *, whole: bool) -> Iterator[Path]:
@@ -170,7 +142,8 @@ def low_passed(x: Samples, rate: int) -> Iterator[tuple[str, int, float, Samples
         if cutoff_hz > HIGHEST_PART_OF_NYQUIST * rate / 2:
             continue
         for family, design in FILTERS.items():
-            yield family, cutoff_hz, cutoff_hz, signal.sosfilt(design(cutoff_hz, rate), x)
+            sos = signal.iirfilter(Wn=cutoff_hz, btype="low", fs=rate, output="sos", **design)
+            yield family, cutoff_hz, cutoff_hz, signal.sosfilt(sos, x)
         zero_phase = signal.butter(4, cutoff_hz, fs=rate, output="sos")
         name = "Butterworth, order 4, forth and back"
         yield name, cutoff_hz, cutoff_hz, signal.sosfiltfilt(zero_phase, x)
@@ -196,32 +169,27 @@ def dither_half(x: Samples, rng: np.random.Generator) -> Samples:
     return np.round(32768 * x + rng.random(len(x)) - rng.random(len(x))) / 32768
 
 
-def originals_table(originals: dict[str, Answers]) -> str:
+def originals_table(originals: dict[str, Answers]) -> Table:
     """What was said about the recordings as they are."""
-    rows = []
-    for name, answers in originals.items():
-        verdicts = [estimate.verdict for estimate, _ in answers]
-        found = [e.cutoff_hz for e, _ in answers if e.verdict == "band-limited"]
-        rows.append(
-            {
-                "name": name,
-                "n": len(answers),
-                "full": verdicts.count("full band"),
-                "limited": f"{len(found)} ({np.median(found):.0f})" if found else "0",
-                "unsure": verdicts.count("unsure"),
-            }
-        )
-    labels = {
-        "name": "recordings",
-        "n": "n",
-        "full": "full band",
-        "limited": "band-limited (median Hz)",
-        "unsure": "unsure",
-    }
-    return Table([Column(key, label) for key, label in labels.items()], rows).render("markdown")
+
+    def count(verdict: str) -> Callable[[Any], int]:
+        return lambda item: sum(estimate.verdict == verdict for estimate, _ in item[1])
+
+    def limited(item: tuple[str, Answers]) -> str:
+        found = [e.cutoff_hz for e, _ in item[1] if e.verdict == "band-limited" and e.cutoff_hz]
+        return f"{len(found)} ({np.median(found):.0f})" if found else "0"
+
+    columns = [
+        Column("name", "recordings", of=lambda item: item[0]),
+        Column("n", "n", of=lambda item: len(item[1])),
+        Column("full", "full band", of=count("full band")),
+        Column("limited", "band-limited (median Hz)", of=limited),
+        Column("unsure", "unsure", of=count("unsure")),
+    ]
+    return Table.of(originals.items(), columns)
 
 
-def errors_table(title: str, rows: dict[str, Answers]) -> str:
+def errors_table(title: str, rows: dict[str, Answers]) -> Table:
     """A line a row: how often there was an answer, and how far it was off."""
     rows = {**rows, "**all**": [answer for answers in rows.values() for answer in answers]}
     labels = {
@@ -234,7 +202,7 @@ def errors_table(title: str, rows: dict[str, Answers]) -> str:
         "high": "> 15 % high",
     }
     lines = [{"name": name, **errors(answers)} for name, answers in rows.items()]
-    return Table([Column(key, label) for key, label in labels.items()], lines).render("markdown")
+    return Table([Column(key, label) for key, label in labels.items()], lines)
 
 
 def errors(answers: Answers) -> dict[str, str | int]:
@@ -253,10 +221,3 @@ def errors(answers: Answers) -> dict[str, str | int]:
             "high": f"{100 * np.mean(percent > 15):.1f} %",
         }
     return cells
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except OvertoneError as error:
-        sys.exit(f"measure_cutoff: {in_options(str(error))}")

@@ -1,0 +1,52 @@
+"""``overtone benchmark pictures``: input, output and reference of single clips, side by side."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overtone.cli.options import ModelOption
+from overtone.errors import InvalidInputError, MissingExtraError
+
+
+def pictures(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A folder or TOML file of cases.")],
+    clips: Annotated[list[str], typer.Argument(metavar="SET/CLIP", help="Which of its clips.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the pictures go.")
+    ],
+    model: ModelOption = "auto",
+    data_root: Annotated[
+        Path, typer.Option("--data-root", metavar="FOLDER", help="Where a TOML file's folders lie.")
+    ] = Path("data"),
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite pictures.")] = False,
+) -> None:
+    """Draw the spectrograms of a system's input and output and of the reference.
+
+    One PNG a clip, all on one scale, with the end of the input's band marked.
+
+    \b
+    overtone benchmark pictures suites/published.toml nuwave/multi_x2/0 -o docs/images
+    """
+    try:
+        from overtone.evaluation.quality import draw_clip
+        from overtone.evaluation.suites import read_suite
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("overtone benchmark pictures", "train") from error
+    from overtone.evaluation.systems import find_system
+
+    cases = {case.label: case for case in read_suite(suite, data_root).cases}
+    for label in clips:
+        if label not in cases:
+            raise InvalidInputError(
+                f"{label}: no such clip in {suite}; for example {next(iter(cases))}"
+            )
+    system = find_system(model)
+    output.mkdir(parents=True, exist_ok=True)
+    for label in clips:
+        name = re.sub(r"[^\w.-]+", "_", label, flags=re.ASCII).strip("_")
+        draw_clip(cases[label], system, output / f"{name}.png", overwrite=force)
+        typer.echo(f"wrote {output / name}.png")
