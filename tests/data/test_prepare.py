@@ -118,12 +118,15 @@ def test_a_file_listed_twice_gives_its_patches_twice(corpus, tmp_path):
 
 
 def test_short_clips_are_named_and_left_out(corpus, tmp_path, make_noise):
-    for name, samples in (("none.wav", 0), ("tiny.wav", 30), ("short.wav", 1000)):
+    for name, samples in (("tiny.wav", 30), ("short.wav", 1000)):
         soundfile.write(corpus / name, make_noise(16000)[0, :samples], 16000)
     log = []
     prepare(listing(corpus), SETTINGS, tmp_path / "x.h5", log=log.append)
     line = next(line for line in log if "shorter than 0.064 s" in line)
-    assert all(name in line for name in ("none.wav", "tiny.wav", "short.wav"))
+    assert all(name in line for name in ("tiny.wav", "short.wav"))
+    soundfile.write(corpus / "none.wav", make_noise(16000)[0, :0], 16000)
+    with pytest.raises(InvalidInputError, match=r"none\.wav: holds no samples; .* leave it out"):
+        prepare(listing(corpus), SETTINGS, tmp_path / "y.h5", log=log.append)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

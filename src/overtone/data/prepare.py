@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone import executor
 from overtone.audio.files import AudioReader, probe
 from overtone.data.archive import ArchiveInfo, Piece, Source, write_archive
 from overtone.data.patches import PatchSettings, cut, make_pair, patch_starts
@@ -178,57 +174,30 @@ def _make_parts(
     folder.mkdir(exist_ok=True)
     done: dict[Part, Done] = {}
     problems: dict[str, str] = {}
-    work = [(part, settings, folder / _key(part, settings)) for part in distinct]
-    for part, result in _run(work, jobs):
+    work = [Job(part, settings, folder / _key(part, settings)) for part in distinct]
+    for job, result in executor.map(_nothing, _make_part, work, jobs=jobs, lost=_lost):
         if isinstance(result, Done):
-            done[part] = result
+            done[job.part] = result
         else:
-            problems[part.name] = result
+            problems[job.part.name] = result
         if progress is not None:
             progress(len(done) + len(problems), len(distinct))
     if problems and not done:
         shutil.rmtree(folder, ignore_errors=True)
     _raise_all(problems, len(distinct))
-    wanted = {path.name for _, _, path in work}
+    wanted = {job.path.name for job in work}
     for path in folder.iterdir():
         if path.stem not in wanted:
             path.unlink()  # from other settings or changed files
     return done
 
 
-Job = tuple[Part, PatchSettings, Path]
+class Job(NamedTuple):
+    """A part to make at ``path``, but for its suffix."""
 
-
-def _run(work: list[Job], jobs: int) -> Iterator[tuple[Part, Done | str]]:
-    if jobs < 2 or len(work) < 2:
-        for job in work:
-            yield _make_part(job)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(work)), context, initializer=_start_worker)
-    try:
-        for future in as_completed([pool.submit(_make_part, job) for job in work]):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise InvalidInputError(
-            "a worker process ended, perhaps for want of memory; run again with fewer jobs,"
-            " and what is done will be used"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Ctrl-C reaches every process: the first one ends the others, by whatever way it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    part: Part
+    settings: PatchSettings
+    path: Path
 
 
 def _key(part: Part, settings: PatchSettings) -> str:
@@ -241,12 +210,20 @@ def _key(part: Part, settings: PatchSettings) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 
-def _make_part(job: Job) -> tuple[Part, Done | str]:
+def _nothing() -> None:
+    """Return what a process needs for all parts."""
+
+
+def _lost(job: Job, reason: str) -> str:
+    return f"{job.part.path}: {reason}; run again with fewer jobs, and what is done will be used"
+
+
+def _make_part(_: None, job: Job, report: executor.Report) -> Done | str:  # noqa: ARG001
     """Prepare one recording, or find it prepared; an error comes back as its message."""
     part, settings, path = job
     note = path.with_suffix(".json")
     try:
-        return part, Done(**json.loads(note.read_text()))
+        return Done(**json.loads(note.read_text()))
     except (OSError, ValueError, TypeError):
         pass  # not there, or cut short
     try:
@@ -265,8 +242,8 @@ def _make_part(job: Job) -> tuple[Part, Done | str]:
         # The note comes last: with it the samples are known to be whole.
         write_text(json.dumps(done.__dict__), note, overwrite=True)
     except OvertoneError as error:
-        return part, str(error)
-    return part, done
+        return str(error)
+    return done
 
 
 def _load(part: Part, settings: PatchSettings) -> tuple[Samples, str]:
