@@ -74,3 +74,12 @@ def test_the_hash_is_that_of_the_content(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"overtone")
     assert sha256_of(path) == sha256(b"overtone").hexdigest()
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    with atomic_write(path, overwrite=True) as temporary:
+        temporary.write_text("new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -56,12 +57,19 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
         temporary = temporary_path(target)
         try:
             yield temporary
-            temporary.replace(target)
+            replace_file(temporary, target)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
     except OSError as error:
         raise InvalidInputError(f"{path}: cannot be written ({reason(error)})") from error
+
+
+def replace_file(temporary: Path, target: Path) -> None:
+    """Rename ``temporary`` to ``target``; a file that was there leaves its permissions behind."""
+    with contextlib.suppress(FileNotFoundError):
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+    temporary.replace(target)
 
 
 def write_text(text: str, path: Path, *, overwrite: bool = False) -> None:

@@ -113,13 +113,19 @@ def test_a_recording_gets_an_enhanced_one_beside_it_and_a_line(recordings, overt
 def test_options_reach_the_enhancer(recordings, overtone, copier):
     code, *_ = overtone(
         *("enhance", "a.wav", "-o", "x.wav", "-m", "some", "-r", "44.1k", "--cutoff", "3.4 kHz"),
-        *("-d", "cpu", "--bits", "32f", "-f", "--fidelity", "0.75"),
+        *("-d", "cpu", "--bits", "32f", "-f", "--fidelity", "0.75", "--no-tags"),
     )
     assert code == 0
     assert (copier.settings.model, copier.settings.device) == ("some", "cpu")
     assert copier.settings.fidelity == 0.75
     assert copier.options == [
-        {"output_rate": 44100, "cutoff_hz": 3400.0, "subtype": "FLOAT", "overwrite": True}
+        {
+            "output_rate": 44100,
+            "cutoff_hz": 3400.0,
+            "subtype": "FLOAT",
+            "overwrite": True,
+            "tags": False,
+        }
     ]
     overtone("enhance", "a.wav", "--cutoff", "auto")
     assert copier.settings.fidelity is None
@@ -128,7 +134,16 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
         "cutoff_hz": None,
         "subtype": None,
         "overwrite": False,
+        "tags": True,
     }
+
+
+def test_what_was_left_behind_is_said(recordings, overtone, copier):
+    copier.changes = {"left_behind": ("BWF data (bext)", "cover art")}
+    _, out, _ = overtone("enhance", "a.wav", "--json")
+    assert json.loads(out)["left_behind"] == ["BWF data (bext)", "cover art"]
+    _, out, _ = overtone("enhance", "a.wav", "-f")
+    assert "left behind: BWF data (bext), cover art" in out
 
 
 def test_a_fidelity_out_of_range_is_refused_before_anything_is_read(recordings, overtone):

@@ -21,6 +21,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from overtone.audio.carried import Carried, read_carried, write_carried
 from overtone.audio.formats import (
     FLOAT_SUBTYPES,
     INPUT_EXTENSIONS,
@@ -108,7 +109,9 @@ class AudioReader:
                 f"{self.path}: cannot be opened ({reason(error)}); check its permissions"
             ) from error
         try:
-            self._decoder = _open_decoder(first_part(self._file, self.path))
+            part = first_part(self._file, self.path)
+            self._start = part.start
+            self._decoder = _open_decoder(part)
         except BaseException:
             self._file.close()
             raise
@@ -138,6 +141,13 @@ class AudioReader:
             raise AudioFileError(
                 f"{self.path}: holds no samples; get a whole copy, or leave it out"
             )
+
+    def carried(self) -> Carried:
+        """Return what the file carries besides sound: tags, cover art, cue points and so on."""
+        carried = read_carried(self._file, self.info.sample_rate, self._start)
+        if carried.empty and isinstance(self._decoder, PyavDecoder):
+            carried.tags = self._decoder.tags()
+        return carried
 
     def _chunks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
         """Yield the sound of all streams, in pieces of any size."""
@@ -245,6 +255,9 @@ class AudioWriter:
     were over it and ``peak`` is the greatest absolute value given, before limiting. Integers
     are rounded to the nearest, without dither.
 
+    What a source carried besides sound is written too, if it is given as ``carried``;
+    ``left_behind`` names what of it the format has no place for.
+
     Nothing exists under ``path`` until the ``with`` block has ended well; then the complete file
     does. After an exception there is no trace of it.
 
@@ -263,6 +276,7 @@ class AudioWriter:
         subtype: str | None = None,
         like: AudioInfo | None = None,
         overwrite: bool = False,
+        carried: Carried | None = None,
     ) -> None:
         self.path = Path(path)
         self.sample_rate = sample_rate
@@ -275,6 +289,8 @@ class AudioWriter:
         self.clipped_samples = 0
         self.peak = 0.0
         self.frames = 0
+        self.left_behind: tuple[str, ...] = ()
+        self._carried = carried
         self._container = self._output.container
         self._sink: SndfileSink | None = None
 
@@ -377,10 +393,22 @@ class AudioWriter:
             if kind is None:
                 sink.close()
                 self._verify(sink.path)
+                self._add_carried(sink)
                 _require_destination(self.path, self._overwrite)
                 sink.rename()
         finally:
             sink.discard()
+
+    def _add_carried(self, sink: SndfileSink) -> None:
+        if self._carried is None or self._carried.empty:
+            return
+        try:
+            self.left_behind = write_carried(
+                sink.path, self._container, self.subtype, self.sample_rate, self._carried
+            )
+        except OSError as error:
+            raise AudioFileError(f"{self.path}: cannot be written ({reason(error)})") from error
+        self._verify(sink.path)
 
     def _verify(self, written: Path) -> None:
         """Read the header back: some failures to write leave no error but a short file."""

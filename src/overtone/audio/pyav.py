@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.formats import AudioInfo
+from overtone.audio.tags import Chapter, Tags
 from overtone.audio.views import Part, next_part
 from overtone.errors import AudioFileError, MissingExtraError
 
@@ -157,6 +158,16 @@ class PyavDecoder:
             for converted in converter.resample(frame):
                 flat: NDArray[np.float32] = converted.to_ndarray()
                 yield np.ascontiguousarray(flat.reshape(-1, self.info.channels).T)
+
+    def tags(self) -> Tags:
+        """Return the texts and chapters that FFmpeg finds, for containers unknown to mutagen."""
+        tags = Tags()
+        for name, text in self._container.metadata.items():
+            tags.add(name, text)
+        for chapter in self._container.chapters():
+            start_s = float(chapter["start"] * chapter["time_base"])
+            tags.chapters.append(Chapter(start_s, chapter["metadata"].get("title", "")))
+        return tags
 
     def next_part(self) -> Part | None:
         """Return what of the file follows."""

@@ -20,7 +20,7 @@ from overtone.audio.formats import AudioInfo
 from overtone.audio.mp3 import id3_bytes
 from overtone.audio.views import FileView, Part, next_part
 from overtone.errors import AudioFileError
-from overtone.files import reason, temporary_path
+from overtone.files import reason, replace_file, temporary_path
 
 
 class UnknownFormatError(AudioFileError):
@@ -206,7 +206,7 @@ class SndfileSink:
     def rename(self) -> None:
         """Give the completed file its name."""
         try:
-            self.path.replace(self._destination)
+            replace_file(self.path, self._destination)
         except OSError as error:
             raise self._failure(error) from error
 

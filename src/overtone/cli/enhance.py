@@ -112,6 +112,14 @@ def enhance(
             show_default=False,
         ),
     ] = None,
+    tags: Annotated[
+        bool,
+        typer.Option(
+            "--tags/--no-tags",
+            help="Carry over tags, cover art, cue points and the like.",
+            show_default=False,
+        ),
+    ] = True,
     plot: Annotated[
         bool,
         typer.Option("--plot", help="Draw spectrograms before and after, into NAME.enhanced.png."),
@@ -146,6 +154,7 @@ def enhance(
         cutoff_hz=cutoff,
         subtype=SUBTYPES[bits] if bits else None,
         overwrite=force,
+        tags=tags,
     )
     if output is None and PIPE in files:
         output = PIPE

@@ -109,6 +109,8 @@ def describe(report: FileReport) -> str:
     if report.clipped_samples:
         plural = "" if report.clipped_samples == 1 else "s"
         parts.append(f"{report.clipped_samples} sample{plural} clipped")
+    if report.left_behind:
+        parts.append(f"left behind: {', '.join(report.left_behind)}")
     return f"{report.source} -> {report.destination}: {', '.join(parts)}"
 
 

@@ -24,7 +24,11 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FileReport:
-    """What was done to one file. ``seconds`` is wall time; ``changed`` is False for a copy."""
+    """What was done to one file.
+
+    ``seconds`` is wall time; ``changed`` is False for a copy. ``left_behind`` names what the source
+    carries besides sound and the destination's format has no place for.
+    """
 
     source: str
     destination: str
@@ -39,6 +43,7 @@ class FileReport:
     clipped_samples: int
     changed: bool
     warning: str = ""
+    left_behind: tuple[str, ...] = ()
 
     @property
     def realtime_factor(self) -> float:
@@ -121,13 +126,15 @@ class Enhancer:
         cutoff_hz: float | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
+        tags: bool = True,
         progress: Callable[[float], None] | None = None,
     ) -> FileReport:
         """Enhance a file of any length in bounded memory; arguments as in :meth:`enhance`.
 
         The file is analysed first (its first 45 s of sound), then read again and written
         block by block. ``subtype`` is the sample format, such as ``PCM_16``; None keeps the
-        source's where the destination can hold it. ``progress`` is called with 0..1.
+        source's where the destination can hold it. Tags, cover art, cue points and the like are
+        carried over unless ``tags`` is off. ``progress`` is called with 0..1.
 
         Raises:
             AudioFileError: ``source`` cannot be read or ``destination`` not written; nothing is
@@ -160,6 +167,7 @@ class Enhancer:
                 subtype=subtype,
                 like=_at_least_16_bits(info),
                 overwrite=overwrite,
+                carried=reader.carried() if tags else None,
             ) as writer:
                 for out in self._run(counted(), rate, channels, plan):
                     writer.write(out)
@@ -177,6 +185,7 @@ class Enhancer:
             clipped_samples=writer.clipped_samples,
             changed=plan.extend_from_hz is not None,
             warning=plan.warning,
+            left_behind=writer.left_behind,
         )
 
     def plan(

@@ -251,6 +251,7 @@ class Settings:
     cutoff_hz: float | None = None
     subtype: str | None = None
     overwrite: bool = False
+    tags: bool = True
 
 
 class EnhancesFiles(Protocol):
@@ -265,6 +266,7 @@ class EnhancesFiles(Protocol):
         cutoff_hz: float | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
+        tags: bool = True,
         progress: Callable[[float], None] | None = None,
     ) -> FileReport:
         """Enhance ``source`` into ``destination``."""
@@ -330,6 +332,7 @@ def _enhance_one(
             cutoff_hz=settings.cutoff_hz,
             subtype=settings.subtype,
             overwrite=settings.overwrite,
+            tags=settings.tags,
             progress=progress,
         )
     except OvertoneError as error:
