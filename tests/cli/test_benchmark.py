@@ -23,8 +23,8 @@ from overtone.evaluation.speed import (
 from overtone.evaluation.speed_report import duration, jobs_sentence, page, write_page
 
 
-def cost(audio_s, core_s, threads=1, channels=1):
-    return CommandCost(audio_s, channels, threads, 2 * core_s, core_s, 150_000_000)
+def cost(audio_s, cpu_s, threads=1, channels=1):
+    return CommandCost(audio_s, channels, threads, 2 * cpu_s, cpu_s, 150_000_000)
 
 
 SPEED = ModelSpeed(
@@ -72,7 +72,7 @@ def test_a_real_measurement_is_complete(monkeypatch):
     for one in (speed.start, *speed.main, *speed.lengths):
         assert one.wall_s > 0
         # A process has its own account, and an interpreter with numpy is not free.
-        assert 0.05 < one.core_s < 60
+        assert 0.05 < one.cpu_s < 60
         assert 20e6 < one.peak_bytes < 1e9
     assert speed.main[0].audio_s == 1.5
     assert (speed.lengths[0].audio_s, speed.lengths[0].channels) == (0.5, 2)
@@ -122,7 +122,7 @@ def test_json_has_it_all(benchmark, measured):
     code, out, _ = benchmark("speed", "-m", "toy", "--json")
     content = json.loads(out)
     assert code == 0
-    assert content["models"][0]["main"][0]["core_s"] == 3
+    assert content["models"][0]["main"][0]["cpu_s"] == 3
     assert content["models"][0]["block"]["p99_s"] == 0.002
     assert content["machine"]["processor"]
     assert json.loads(as_json([SPEED]))["models"] == content["models"]
@@ -166,7 +166,7 @@ def test_without_matplotlib_the_page_has_its_tables(monkeypatch, tmp_path):
 
 def test_the_budget_adds_up_largest_first():
     rows = budget_rows(SPEED)
-    assert rows[0] == {"stage": "network", "core_s": 2.0, "part": pytest.approx(200 / 3)}
+    assert rows[0] == {"stage": "network", "cpu_s": 2.0, "part": pytest.approx(200 / 3)}
     assert sum(row["part"] for row in rows) == pytest.approx(100)
 
 

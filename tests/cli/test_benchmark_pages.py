@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from overtone.cli import main
 from overtone.data.archive import ArchiveInfo, Piece, Source, write_archive
@@ -134,3 +135,18 @@ class TestPictures:
         assert code == 1
         assert noted.startswith("overtone: set/two: no such clip")
         assert not (tmp_path / "pictures").exists()
+
+
+class TestProbe:
+    def test_it_says_what_cannot_be_probed(self, benchmark, tmp_path, rng):
+        for number in range(5):
+            case = tmp_path / "clips" / f"x-{number}"
+            case.mkdir(parents=True)
+            noise = 0.1 * rng.standard_normal(32000) * (number > 0)
+            soundfile.write(case / "reference.wav", noise, 16000)
+        arguments = ["probe", tmp_path / "clips", "--decimate", 2, "-m", "soxr", "--steps", 2]
+        code, text, noted = benchmark(*arguments)
+        assert code == 1
+        assert "accuracy of the probe" in text
+        assert "x/x-0: skipped" in noted
+        assert "silent" in noted

@@ -188,7 +188,7 @@ class TestTables:
             f"noise.h5, SHA-256 {archives.sha256_of(path)}: 16 patches of 3 recordings",
             "filter scipy.signal.decimate",
             "better: SHA-256 ffff",
-            "lineage LSD: Hann 2048",
+            "LSD (Kuleshov): Hann 2048",
             "95% percentile bootstrap",
         ):
             assert wanted in text

@@ -73,7 +73,7 @@ def test_every_system_is_scored_on_every_case(folder, suite, systems):
     assert score.scores["lsd"] == lsd(clip.reference, plain)
     assert score.scores["snr_db"] == snr_db(clip.reference, plain)
     assert score.cutoff_hz == 2000
-    assert score.core_s is not None
+    assert score.cpu_s is not None
     digest = done.hashes["x/x-2"]["reference"]
     assert len(digest) == 64
     assert done.hashes["x/x-1"]["reference"] != digest
@@ -164,7 +164,7 @@ def test_a_low_side_of_another_length_is_one_problem(folder, systems, rng):
     done = compare(read_suite(folder), systems)
     assert not done.scores
     assert len(done.problems) == 4
-    assert all("its low side lasts 2.250 s" in line for line in done.problems)
+    assert all("its input lasts 2.250 s" in line for line in done.problems)
 
 
 def test_systems_run_only_where_they_fit(suite):
@@ -247,7 +247,7 @@ def test_the_page_needs_nothing_outside_it(folder, suite, systems):
     found.feed(text)
     assert all(link.startswith("data:") for link in found.links)
     assert found.tags.count("img") == 2
-    # Reference, low side, three baselines; theirs in one of the two.
+    # Reference, input, three baselines; theirs in one of the two.
     assert found.tags.count("audio") == 5 + 6
     assert "b" not in found.tags
     assert "url(" not in text

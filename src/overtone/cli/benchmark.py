@@ -10,6 +10,7 @@ import typer
 from overtone.cli.archives import archives
 from overtone.cli.cutoff import cutoff
 from overtone.cli.pictures import pictures
+from overtone.cli.probe import probe
 from overtone.cli.quality import quality
 from overtone.cli.robustness import robustness
 
@@ -26,7 +27,7 @@ def benchmark() -> None:
     """Measure overtone itself."""
 
 
-for command in (quality, robustness, archives, cutoff, pictures):
+for command in (quality, robustness, probe, archives, cutoff, pictures):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""``overtone evaluate --archive``: the lineage's table of methods on an archive of patches."""
+"""``overtone evaluate --archive``: systems compared on an archive of patches."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def examples(
 ) -> None:
     """Write NAME_gt, NAME_low_res, NAME_base and NAME_super WAVs, and their spectrograms.
 
-    Each recording is brought down as the lineage does (cropped to a multiple
+    Each recording is brought down by the protocol of Kuleshov et al. (cropped to a multiple
     of the scale, Chebyshev low-pass, every scale-th sample), up again by the
     cubic spline (base), and by the model (super). NAME.png and NAME.pdf show
     all four. What is missing or does not fit is named, the rest is done, and

@@ -35,7 +35,7 @@ def quality(
             "--decimate",
             min=2,
             metavar="R",
-            help="Make every low side from its reference, R times as low in rate, by "
+            help="Make every input from its reference, R times as low in rate, by "
             "scipy.signal.decimate. Default: low.* in the case.",
             show_default=False,
         ),

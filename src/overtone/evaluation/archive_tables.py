@@ -1,4 +1,4 @@
-"""The lineage's table, in full for one archive, and in short for several."""
+"""The papers' table, in full for one archive, and in short for several."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def settings_of(scores: ArchiveScores) -> list[str]:
 
 def _spline_of(scores: ArchiveScores) -> str:
     own = scores.info.settings.interpolate
-    return "the archive's own low side" if own else "through the low samples of each item"
+    return "the archive's own input" if own else "through the low samples of each item"
 
 
 def _each(scores: ArchiveScores) -> str:
@@ -132,7 +132,7 @@ def _identity(identity: str) -> str:
 
 
 def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
-    """The lineage's own metrics in one row for each pair of an archive and a system.
+    """The metrics of Kuleshov et al. in one row for each pair of an archive and a system.
 
     ``results`` are names of data sets with what was found on their archives.
     """

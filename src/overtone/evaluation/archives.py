@@ -68,7 +68,7 @@ def evaluate_archive(
 ) -> ArchiveScores:
     """Score ``systems`` and the cubic spline on the archive at ``path``.
 
-    The spline is the archive's own low side where that was interpolated when it was prepared,
+    The spline is the archive's own input where that was interpolated when it was prepared,
     and is computed patch by patch where it was not. Names are those of
     :func:`~overtone.evaluation.systems.find_bare_system`; ``progress`` is told items done and all.
 
@@ -84,7 +84,7 @@ def evaluate_archive(
             system.require(settings.sample_rate, settings.scale)
         _check_starts(archive, found)
         baseline, scores = _score(archive, found, progress)
-        # The lineage's lists name files several times over: a recording is known by its contents.
+        # The published lists name files several times over: a recording is known by its contents.
         groups = [archive.file_sha256[number] for number in archive.patch_file]
         return ArchiveScores(
             name=path.name,

@@ -41,7 +41,7 @@ def _ratio(low: FloatArray, rate_in: float, rate_out: float) -> Fraction:
 
 
 def spline(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
-    """The lineage's baseline: a cubic B-spline through the samples (Kuleshov et al. 2017)."""
+    """The baseline of the papers: a cubic B-spline through the samples (Kuleshov et al. 2017)."""
     return interpolate(low, _ratio(low, rate_in, rate_out))
 
 
@@ -60,7 +60,7 @@ def copy_up(
     Spectral band replication (Dietz et al. 2002) with nothing transmitted: in every frame a line
     is fitted to the level in dB over log-frequency in the upper half of the given band, and each
     copy is lowered by what that line falls on the way. What lies below ``passband`` (a fraction
-    of the low Nyquist frequency, by default where the lineage's decimation filter begins to
+    of the low Nyquist frequency, by default where scipy's decimation filter begins to
     fall) equals :func:`soxr`.
     """
     wide = soxr(low, rate_in, rate_out)

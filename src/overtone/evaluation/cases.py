@@ -1,4 +1,4 @@
-"""Cases to compare systems on: a reference, its low side, and what other systems made of it."""
+"""Cases to compare systems on: a reference, its input, and what other systems made of it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SILENT_PEAK = 2.0**-15
 
 @dataclass(frozen=True)
 class Degradation:
-    """How a low side is made: one of :data:`FILTERS`, and the ratio of the rates.
+    """How a input is made: one of :data:`FILTERS`, and the ratio of the rates.
 
-    ``decimate`` is the lineage's protocol; ``soxr`` is a plain conversion; a family of
+    ``decimate`` is the protocol of Kuleshov et al.; ``soxr`` is a plain conversion; a family of
     :mod:`overtone.degrade.lowpass` has its edge at ``edge`` times the low Nyquist frequency, and
     soxr takes the samples after it.
     """
@@ -102,7 +102,7 @@ class Case:
         yield from self.outputs.items()
 
     def open(self) -> Clip:
-        """Read the reference and read or make the low side.
+        """Read the reference and read or make the input.
 
         Raises:
             AudioFileError: a file cannot be read.

@@ -1,7 +1,8 @@
-"""Examples to hear and see: a recording, its low side, the spline, and what a system makes of it.
+"""Examples to hear and see: a recording, its input, the spline, and what a system makes of it.
 
-The low side is the lineage's: cropped to a multiple of the scale, ``scipy.signal.decimate``, then
-the cubic B-spline back to the full rate (:mod:`overtone.degrade.spline`).
+The input is made by the protocol of Kuleshov et al.: cropped to a multiple of the scale, brought
+down by ``scipy.signal.decimate``, and back to the full rate by the cubic B-spline
+(:mod:`overtone.degrade.spline`).
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def write_example(
         _write_wav(recording.wav(name), signal, rates[name], overwrite)
         for name, signal in signals.items()
     )
-    titles = ("recording", f"low side ({full_rate / scale / 1000:g} kHz)", "spline", system.name)
+    titles = ("recording", f"input ({full_rate / scale / 1000:g} kHz)", "spline", system.name)
     plot_spectrograms(
         [(title, signals[name], rates[name]) for title, name in zip(titles, SIGNALS, strict=True)],
         recording.pictures,

@@ -1,6 +1,6 @@
 """Systems side by side on a suite of cases: every system run, read and scored on every case.
 
-What a system is given is the case's low side; what it gives is aligned with the reference, and
+What a system is given is the case's input; its output is aligned with the reference, and
 scored over what both have. Other systems' outputs are scored as they lie.
 """
 
@@ -39,7 +39,7 @@ DRAWN_S, DRAWN_DOTS_PER_INCH = 4.0, 60
 class Score:
     """One system on one case: metrics by name, and by how many samples it was late.
 
-    ``core_s`` is the CPU time that the system took for ``audio_s`` of sound; None for a file.
+    ``cpu_s`` is the CPU time that the system took for ``audio_s`` of sound; None for a file.
     """
 
     group: str
@@ -51,7 +51,7 @@ class Score:
     rate: int
     cutoff_hz: float
     audio_s: float
-    core_s: float | None = None
+    cpu_s: float | None = None
 
 
 class Example(NamedTuple):
@@ -176,12 +176,12 @@ def _file_name(name: str, systems: Sequence[System]) -> str:
 
 
 def _require_matching(clip: Clip) -> None:
-    """Refuse a low side that cannot belong to the reference, once for all systems."""
+    """Refuse a input that cannot belong to the reference, once for all systems."""
     try:
         plain = soxr(clip.low, clip.low_rate, clip.rate)
         overlap(clip.reference, plain, clip.rate, find_shift(clip.reference, plain, clip.rate))
     except InvalidInputError as error:
-        raise InvalidInputError(f"its low side {error}") from error
+        raise InvalidInputError(f"its input {error}") from error
 
 
 def _run_case(
@@ -196,7 +196,7 @@ def _run_case(
         outputs[_file_name(name, systems)] = _reader(path, clip)
     for name, output in outputs.items():
         try:
-            estimate, core_s = output()
+            estimate, cpu_s = output()
             shift = find_shift(clip.reference, estimate, clip.rate) if done.aligned else 0
             pair = overlap(clip.reference, estimate, clip.rate, shift)
             scores = _scores(*pair, clip, done.perceptual)
@@ -215,7 +215,7 @@ def _run_case(
                 clip.rate,
                 clip.low_rate / 2,
                 clip.reference.shape[1] / clip.rate,
-                core_s,
+                cpu_s,
             )
         )
     return pairs

@@ -112,7 +112,7 @@ def _row(comparison: Comparison, scores: Sequence[Score], versus: Sequence[Score
         }
 
     visqol = {VISQOL: Mean(comparison.visqol.get((group, system), math.nan))} if listeners else {}
-    cpu_s = [score.core_s for score in scores if score.core_s is not None]
+    cpu_s = [score.cpu_s for score in scores if score.cpu_s is not None]
     return Row(
         group,
         system,
@@ -409,11 +409,11 @@ def page_around(path: Path, overwrite: bool) -> tuple[str, str]:
 def timings(comparison: Comparison, rows: Sequence[Row]) -> str:
     """CPU-seconds per second of audio by set and system, and for every case, as JSON."""
     sets = [row for row in rows if row.cpu_s_per_s is not None]
-    cases = [score for score in comparison.scores if score.core_s is not None]
+    cases = [score for score in comparison.scores if score.cpu_s is not None]
     return _json(
         {
             "sets": list(_picked(sets, "group", "system", "cpu_s_per_s")),
-            "cases": list(_picked(cases, "group", "case", "system", "core_s", "audio_s")),
+            "cases": list(_picked(cases, "group", "case", "system", "cpu_s", "audio_s")),
         }
     )
 

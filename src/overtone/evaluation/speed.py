@@ -2,7 +2,7 @@
 
 Whole commands run as processes of their own, because what a user waits for includes the start of
 the interpreter; their CPU time and peak memory are the operating system's account of them. CPU
-seconds ("core-seconds") hardly depend on what else the machine does, unlike wall seconds.
+seconds ("CPU-seconds") hardly depend on what else the machine does, unlike wall seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CommandCost:
     channels: int
     threads: int | None
     wall_s: float
-    core_s: float
+    cpu_s: float
     peak_bytes: int
 
 
@@ -57,8 +57,8 @@ class BlockCost:
     median_s: float
     p99_s: float
     worst_s: float
-    core_median_s: float
-    core_p99_s: float
+    cpu_median_s: float
+    cpu_p99_s: float
     latency_s: float
 
 
@@ -88,7 +88,7 @@ def measure(
 
     Args:
         model: a name or path, as ``overtone enhance -m`` takes it.
-        seconds: length of the mono file that core-seconds are stated for.
+        seconds: length of the mono file that CPU-seconds are stated for.
         lengths_s: of the stereo files for cost against length; they are made on the fly.
         jobs: when above 1, twice as many files are done by 1 and by ``jobs`` processes.
         log: told what is being measured.
@@ -205,9 +205,9 @@ def run_enhance(
         arguments = ["enhance", *map(str, files), "-q", "-f", "-d", "cpu", "-m", model]
         # -j's processes are not in the account of the command itself, but its children's.
         arguments += ["-j", str(jobs), "-o", out + os.sep]
-        wall_s, core_s, peak_bytes, _ = _run(_MAIN, count, *arguments)
+        wall_s, cpu_s, peak_bytes, _ = _run(_MAIN, count, *arguments)
     return CommandCost(
-        audio_s, soundfile.info(files[0]).channels, threads, wall_s, core_s, peak_bytes
+        audio_s, soundfile.info(files[0]).channels, threads, wall_s, cpu_s, peak_bytes
     )
 
 
@@ -220,11 +220,11 @@ def _run(program: str, cores: str, *arguments: str) -> tuple[float, float, int, 
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment
         )
-        core_s, peak_bytes = 0.0, 0
+        cpu_s, peak_bytes = 0.0, 0
         if hasattr(os, "wait4"):
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-            core_s = usage.ru_utime + usage.ru_stime
+            cpu_s = usage.ru_utime + usage.ru_stime
             # Kilobytes, but bytes on macOS.
             peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         else:
@@ -235,7 +235,7 @@ def _run(program: str, cores: str, *arguments: str) -> tuple[float, float, int, 
         if process.returncode != 0:
             words = " ".join(err.read().decode(errors="replace").split()[-40:])
             raise OvertoneError(f"a measured command failed ({words or process.returncode})")
-        return wall_s, core_s, peak_bytes, out.read().decode()
+        return wall_s, cpu_s, peak_bytes, out.read().decode()
 
 
 _BLOCKS = """
@@ -260,14 +260,14 @@ def measure_blocks(model: str, blocks: int = LIVE_BLOCKS) -> BlockCost:
     settings = [model, LIVE_RATE, CUTOFF_HZ, samples, blocks + WARM_BLOCKS]
     _, _, _, text = _run(_BLOCKS, "1", json.dumps(settings))
     latency_s, seconds = json.loads(text)
-    wall_s, core_s = np.array(seconds[WARM_BLOCKS:]).T
+    wall_s, cpu_s = np.array(seconds[WARM_BLOCKS:]).T
     return BlockCost(
         LIVE_BLOCK_MS,
         median_s=float(np.median(wall_s)),
         p99_s=float(np.quantile(wall_s, 0.99)),
         worst_s=float(wall_s.max()),
-        core_median_s=float(np.median(core_s)),
-        core_p99_s=float(np.quantile(core_s, 0.99)),
+        cpu_median_s=float(np.median(cpu_s)),
+        cpu_p99_s=float(np.quantile(cpu_s, 0.99)),
         latency_s=latency_s,
     )
 
@@ -306,7 +306,7 @@ def measure_budget(source: Path, model: str, start: CommandCost) -> dict[str, fl
         "writing": of("files.write") + of("files.__exit__"),
     }
     rest = of("enhancer.enhance_file") - sum(stages.values())
-    return {**stages, "reading and the rest": max(0.0, rest), "start of the command": start.core_s}
+    return {**stages, "reading and the rest": max(0.0, rest), "start of the command": start.cpu_s}
 
 
 def parse_lengths(text: str) -> list[float]:
@@ -332,7 +332,7 @@ def budget_rows(speed: ModelSpeed) -> list[dict[str, Any]]:
     """The budget's stages with their part of the whole, largest first."""
     whole = sum(speed.budget_s.values()) or 1.0
     rows = [
-        {"stage": stage, "core_s": seconds, "part": 100 * seconds / whole}
+        {"stage": stage, "cpu_s": seconds, "part": 100 * seconds / whole}
         for stage, seconds in speed.budget_s.items()
     ]
-    return sorted(rows, key=lambda row: -float(str(row["core_s"])))
+    return sorted(rows, key=lambda row: -float(str(row["cpu_s"])))

@@ -26,16 +26,16 @@ def summary(speeds: Sequence[ModelSpeed], with_machine: bool = True) -> Table:
     columns = [
         Column("model", "model", of=lambda row: row[0].model),
         Column("threads", "threads", of=lambda row: str(row[1].threads or "all")),
-        Column("core", "CPU-s per s", 4, of=lambda row: row[1].core_s / row[1].audio_s),
+        Column("cpu", "CPU-s per s", 4, of=lambda row: row[1].cpu_s / row[1].audio_s),
         Column("wall", "wall s per s", 4, of=lambda row: row[1].wall_s / row[1].audio_s),
         Column("memory", "peak MB", 0, of=lambda row: row[1].peak_bytes / _MB),
         Column("start", "1 s file, wall s", of=on_one(lambda one: one.start.wall_s)),
-        Column("start_core", "1 s file, CPU-s", of=on_one(lambda one: one.start.core_s)),
+        Column("start_cpu", "1 s file, CPU-s", of=on_one(lambda one: one.start.cpu_s)),
         Column(
             "median", "10 ms block, median ms", of=on_one(lambda one: 1000 * one.block.median_s)
         ),
         Column("p99", "99 % ms", of=on_one(lambda one: 1000 * one.block.p99_s)),
-        Column("core_p99", "99 % CPU-ms", of=on_one(lambda one: 1000 * one.block.core_p99_s)),
+        Column("cpu_p99", "99 % CPU-ms", of=on_one(lambda one: 1000 * one.block.cpu_p99_s)),
         Column("worst", "worst ms", of=on_one(lambda one: 1000 * one.block.worst_s)),
         Column("delay", "latency ms", 0, of=on_one(lambda one: 1000 * one.block.latency_s)),
     ]
@@ -56,8 +56,8 @@ def lengths_table(costs: Sequence[CommandCost]) -> Table:
     columns = [
         Column("length", "length", of=lambda cost: duration(cost.audio_s)),
         Column("wall", "wall s", of=lambda cost: cost.wall_s),
-        Column("core", "CPU-s", of=lambda cost: cost.core_s),
-        Column("each", "CPU-s per s", 4, of=lambda cost: cost.core_s / cost.audio_s),
+        Column("cpu", "CPU-s", of=lambda cost: cost.cpu_s),
+        Column("each", "CPU-s per s", 4, of=lambda cost: cost.cpu_s / cost.audio_s),
         Column("memory", "peak MB", 0, of=lambda cost: cost.peak_bytes / _MB),
     ]
     return Table.of(costs, columns)
@@ -93,7 +93,7 @@ def page(speeds: Sequence[ModelSpeed], command: str, plot: Path | None = None) -
         Section("The machine", [facts]),
         Section("Cost of a second of audio, and of a live block", [costs]),
     ]
-    stages = [Column("stage", "stage"), Column("core_s", "CPU-s", 2), Column("part", "%", 0)]
+    stages = [Column("stage", "stage"), Column("cpu_s", "CPU-s", 2), Column("part", "%", 0)]
     for speed in speeds:
         length = duration(speed.main[0].audio_s)
         title = f"Where the time goes: `{speed.model}`, {length}, one thread"
@@ -135,7 +135,7 @@ def draw_lengths(speeds: Sequence[ModelSpeed], path: Path, *, overwrite: bool = 
         time_axes, memory_axes = figure.subplots(1, 2)
         for speed in speeds:
             lengths = [cost.audio_s for cost in speed.lengths]
-            time_axes.plot(lengths, [cost.core_s for cost in speed.lengths], "o-")
+            time_axes.plot(lengths, [cost.cpu_s for cost in speed.lengths], "o-")
             memory = [cost.peak_bytes / _MB for cost in speed.lengths]
             memory_axes.plot(lengths, memory, "o-", label=speed.model)
         time_axes.set(xscale="log", yscale="log", ylabel="CPU-seconds")

@@ -6,7 +6,7 @@ by name. A TOML file describes such folders, or says how clips are cut from a co
 
     [[suite]]
     folder = "published"          # relative to the data root
-    decimate = 4                  # make every low side from the reference
+    decimate = 4                  # make every input from the reference
 
     [[suite]]
     name = "held out"
@@ -43,7 +43,7 @@ from overtone.evaluation.cases import DECIMATE, FILTERS, LOW, REFERENCE, Case, D
 
 @dataclass(frozen=True)
 class Suite:
-    """Cases, what was wrong with others (a line each), and how low sides are made."""
+    """Cases, what was wrong with others (a line each), and how inputs are made."""
 
     cases: Sequence[Case]
     problems: Sequence[str] = ()
@@ -55,7 +55,7 @@ class _Strict(BaseModel):
 
 
 class FolderSuite(_Strict):
-    """A folder of clips; ``decimate`` makes every low side from the reference."""
+    """A folder of clips; ``decimate`` makes every input from the reference."""
 
     folder: str
     name: str = ""
@@ -201,7 +201,7 @@ def _cut(suite: CorpusSuite, data_root: Path) -> Suite:
             how = Degradation(name, Fraction(suite.rate, low_rate), suite.edge)
             group = f"{suite.name}, {low_rate / 1000:g} to {suite.rate / 1000:g} kHz, {name}"
             cases += _cut_group(suite, data_root / suite.corpus, files, group, how)
-            settings.append(f"low sides of {group}: {how.describe()}")
+            settings.append(f"inputs of {group}: {how.describe()}")
     settings.append(
         f"{suite.name}: {suite.split} split, {suite.clips} clips of {suite.seconds:g} s a seed,"
         f" seeds {', '.join(map(str, suite.seeds))}"
@@ -248,7 +248,7 @@ def read_folder(folder: Path, name: str = "", scale: int | None = None) -> Suite
             f"{folder}: no case there; a case is a folder with a {REFERENCE}.wav (or .flac, ...)"
         )
     problems += _missing_outputs(cases)
-    settings = [f"low sides{f' of {name}' if name else ''}: {how.describe()}"] if how else []
+    settings = [f"inputs{f' of {name}' if name else ''}: {how.describe()}"] if how else []
     return Suite(cases, problems, settings)
 
 

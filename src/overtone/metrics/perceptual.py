@@ -99,7 +99,7 @@ def stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
     """Return the short-time objective intelligibility, 0 to 1 (Taal et al. 2011; ``metrics``).
 
     pystoi resamples to 10 kHz by itself and hears nothing above 4.3 kHz, so this says whether
-    speech was damaged, not whether its top came back. Under 0.4 s of speech gives ``nan``.
+    speech was damaged, not whether its high band came back. Under 0.4 s of speech gives ``nan``.
     """
     try:
         import pystoi

@@ -1,4 +1,4 @@
-"""Ratios of signal to error in time: SNR, SI-SDR, and the SNR of the AudioUNet lineage."""
+"""Ratios of signal to error in time: SNR, SI-SDR, and the SNR of Kuleshov's protocol."""
 
 import math
 

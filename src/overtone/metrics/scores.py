@@ -108,7 +108,7 @@ METRICS: Mapping[str, Metric] = {
         "windows of 40 ms; the reference's own is best",
     ),
     "lineage_snr_db": Metric(
-        "lineage SNR",
+        "SNR (Kuleshov)",
         "dB",
         True,
         2,
@@ -116,7 +116,7 @@ METRICS: Mapping[str, Metric] = {
         "1e-6 added inside the mean square of the error",
     ),
     "lineage_lsd": Metric(
-        "lineage LSD",
+        "LSD (Kuleshov)",
         "",
         False,
         2,
