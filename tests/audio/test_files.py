@@ -635,3 +635,69 @@ def test_writing_outside_the_with_block_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="inside its 'with' block"):
         writer.write(np.zeros((1, 10), np.float32))
     assert list(tmp_path.iterdir()) == []
+
+
+class Pipe(io.RawIOBase):
+    """A file object that cannot seek."""
+
+    def __init__(self, content=b""):
+        self.content = io.BytesIO(content)
+        self.written = b""
+
+    def readable(self):
+        return True
+
+    def writable(self):
+        return True
+
+    def readinto(self, buffer):
+        data = self.content.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data):
+        self.written += bytes(data)
+        return len(data)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg"])
+@pytest.mark.parametrize("wrap", [io.BytesIO, Pipe])
+def test_a_file_object_is_read_like_the_file(tmp_path, make_noise, name, wrap):
+    with AudioWriter(tmp_path / name, 48000, 1) as writer:
+        writer.write(make_noise(48000, 0.5))
+    wanted, rate = read_audio(tmp_path / name)
+    stream = wrap((tmp_path / name).read_bytes())
+    found, found_rate = read_audio(stream)
+    assert found_rate == rate
+    np.testing.assert_array_equal(found, wanted)
+    assert not stream.closed
+
+
+@pytest.mark.parametrize("file_format", ["wav", "flac"])
+@pytest.mark.parametrize("make", [io.BytesIO, Pipe])
+def test_a_file_object_is_written_like_the_file(tmp_path, make_noise, file_format, make):
+    noise, stream, path = make_noise(48000, 0.5), make(), tmp_path / f"a.{file_format}"
+    for destination in (path, stream):
+        with AudioWriter(destination, 48000, 1, file_format=file_format) as writer:
+            writer.write(noise)
+    assert (stream.written if make is Pipe else stream.getvalue()) == path.read_bytes()
+    assert not stream.closed
+
+
+def test_after_an_error_a_file_object_got_nothing(make_noise):
+    stream = Pipe()
+
+    def fail():
+        with AudioWriter(stream, 48000, 1) as writer:
+            writer.write(make_noise(48000, 0.1))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert stream.written == b""
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"no sound at all", "not audio")])
+def test_a_file_object_without_sound_is_refused(content, words):
+    with pytest.raises(AudioFileError, match=words):
+        read_audio(io.BytesIO(content))

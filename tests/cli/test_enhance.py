@@ -105,7 +105,7 @@ def test_a_recording_gets_an_enhanced_one_beside_it_and_a_line(recordings, overt
     assert (code, err) == (0, "")
     assert out == (
         "a.wav -> a.enhanced.wav: 8 -> 48 kHz, cutoff 3.91 kHz (93% sure), model copier, "
-        "0.01 s, 10 x real time\n"
+        "0.01 s, 10 times real time\n"
     )
     assert soundfile.info("a.enhanced.wav").frames == 800
 
@@ -454,7 +454,7 @@ def test_the_bar_is_on_the_terminal_and_the_report_in_the_file(recordings, slow_
     said = process.communicate(timeout=60)[0]
     assert said.splitlines() == [
         "a.wav -> a.enhanced.wav: 8 -> 8 kHz, full band to 4 kHz (90% sure), "
-        "unchanged, 0.50 s, 2 x real time"
+        "unchanged, 0.50 s, 2 times real time"
     ]
     assert b"enhancing" in os.read(terminal, 100_000)
     os.close(terminal)

@@ -53,7 +53,7 @@ def enhanced(enhancer, samples, **settings):
     return np.concatenate([stream.push(samples), stream.flush()], axis=1)
 
 
-RAW = ("-f", "s16le", "--rate", "8k", "--channels", "1")
+RAW = ("--format", "s16le", "--input-rate", "8k", "--channels", "1")
 
 
 def test_raw_in_raw_out(stream, enhancer, call):
@@ -67,7 +67,7 @@ def test_raw_in_raw_out(stream, enhancer, call):
 def test_the_block_size_does_not_change_the_sound(stream, call, block_ms):
     call = call[:, :2000]
     floats = (call / 32768).astype("<f4")
-    arguments = ("-f", "f32le", "--rate", "8k", "--channels", "1")
+    arguments = ("--format", "f32le", "--input-rate", "8k", "--channels", "1")
     _, usual, _ = stream(floats.tobytes(), *arguments)
     _, out, _ = stream(floats.tobytes(), *arguments, "--block-ms", block_ms)
     found = np.frombuffer(out, "<f4")
@@ -98,8 +98,8 @@ def test_chunks_before_and_after_the_samples_are_not_heard(stream, call):
     assert stream(listed)[1] == plain
 
 
-def test_listening_gives_what_enhancing_the_file_gives(stream, enhancer, call):
-    code, out, _ = stream(call.T.tobytes(), *RAW, "--listen", "45")
+def test_analysing_gives_what_enhancing_the_file_gives(stream, enhancer, call):
+    code, out, _ = stream(call.T.tobytes(), *RAW, "--analysis", "45")
     assert code == 0
     wanted, _ = enhancer.enhance(call, 8000)
     np.testing.assert_allclose(np.frombuffer(out, "<i2") / 32768, wanted[0], atol=0.6 / 32768)
@@ -125,11 +125,11 @@ def test_no_input_is_no_output(stream):
         (b"RIFF\0\0\0\0WAVE", [], "ends within its WAV header"),
         (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", [], "without a format"),
         (b"RIFF\0\0\0\0WAVEjunk\xff\xff\xff\x7f", [], "damaged"),
-        (b"", ["-f", "s16le"], "--rate and --channels"),
-        (b"", ["-f", "wav", "--rate", "8k"], "leave them out"),
-        (b"", ["-f", "f32le", "--rate", "48k", "--channels", "1"], "cutoff"),
+        (b"", ["--format", "s16le"], "--input-rate and --channels"),
+        (b"", ["--format", "wav", "--input-rate", "8k"], "leave them out"),
+        (b"", ["--format", "f32le", "--input-rate", "48k", "--channels", "1"], "cutoff"),
         (b"", [*RAW, "--cutoff", "7k"], "cutoff 7000 Hz"),
-        (np.full(9, np.nan, "<f4").tobytes(), ["-f", "f32le", *RAW[2:]], "NaN"),
+        (np.full(9, np.nan, "<f4").tobytes(), ["--format", "f32le", *RAW[2:]], "NaN"),
     ],
 )
 def test_what_cannot_be_streamed_is_one_clear_line(stream, data, arguments, words):
@@ -215,3 +215,12 @@ def test_a_consumer_that_goes_away_ends_it_quietly(call):
         pass
     assert process.wait(60) == 1
     assert process.stderr.read() == b""
+
+
+def test_old_names_of_options_are_taken(stream, call):
+    data = call[:, :2000].T.tobytes()
+    old = stream(data, *RAW, "--output-rate", "16k", "--listen", "1")
+    assert old == stream(data, *RAW, "--rate", "16k", "--analysis", "1")
+    code, _, err = stream(data, "--format", "s16le", "--rate", "8k", "--channels", "1")
+    assert code == 1
+    assert "--input-rate" in err

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -229,3 +231,12 @@ def test_an_impossible_fidelity_is_refused(fidelity):
 def test_a_model_of_one_answer_refuses_a_fidelity():
     with pytest.raises(InvalidInputError, match="'tfilm-speech-x4' gives one answer"):
         Enhancer("tfilm-speech-x4", fidelity=0.5)
+
+
+def test_file_objects_are_enhanced_like_files(enhancer, examples_dir, tmp_path):
+    source, path, stream = examples_dir / "speech_en_8k.flac", tmp_path / "a.flac", io.BytesIO()
+    enhancer.enhance_file(source, path)
+    with source.open("rb") as file:
+        report = enhancer.enhance_file(file, stream, file_format="flac")
+    assert stream.getvalue() == path.read_bytes()
+    assert report.source == str(source)

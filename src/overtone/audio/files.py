@@ -12,11 +12,13 @@ leaves neither a partial file nor a damaged old one.
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +53,8 @@ __all__ = [
     "read_audio",
 ]
 
+# Streams that cannot seek are kept in memory up to this size.
+_SPOOL_BYTES = 2**26
 # WAV and AIFF count bytes in 32 bits; the margin is for headers and trailing chunks.
 _MAX_32BIT_BYTES = 2**32 - 2**20
 
@@ -65,23 +69,23 @@ def find_audio(
     return find_files(folder, INPUT_EXTENSIONS, exclude=exclude, on_error=on_error)
 
 
-def probe(path: str | os.PathLike[str]) -> AudioInfo:
-    """Return what the header of the audio file ``path`` says.
+def probe(source: str | os.PathLike[str] | BinaryIO) -> AudioInfo:
+    """Return what the header of an audio file says.
 
     Raises:
         AudioFileError: missing, a folder, empty, not audio, or not readable.
         MissingExtraError: the format needs PyAV, which is not installed.
     """
-    with AudioReader(path) as reader:
+    with AudioReader(source) as reader:
         return reader.info
 
 
-def read_audio(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
+def read_audio(source: str | os.PathLike[str] | BinaryIO) -> tuple[NDArray[np.float32], int]:
     """Read a whole file: ``([channels, samples], sample rate in Hz)``.
 
     For short files; :class:`AudioReader` reads any length in bounded memory. Raises as it does.
     """
-    with AudioReader(path) as reader:
+    with AudioReader(source) as reader:
         blocks = list(reader.blocks())
         if not blocks:
             return np.zeros((reader.info.channels, 0), np.float32), reader.info.sample_rate
@@ -89,33 +93,55 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
 
 
 class AudioReader:
-    """An open audio file; a context manager.
+    """An open audio file, or a binary file object that holds one; a context manager.
 
     ``info`` holds what its header says. A video file gives its first audio stream. Streams that
-    were joined into one file are read one after another.
+    were joined into one file are read one after another. A file object is read from its start and
+    stays open; one that cannot seek is copied first.
 
     Raises:
         AudioFileError: missing, a folder, empty, not audio, or not readable.
         MissingExtraError: the format needs PyAV, which is not installed.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> with AudioWriter(file, 8000, 1) as writer:
+        ...     writer.write(np.zeros((1, 4000)))
+        >>> with AudioReader(file) as reader:
+        ...     reader.info.duration_s
+        0.5
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        _require_file(self.path)
+    def __init__(self, source: str | os.PathLike[str] | BinaryIO) -> None:
+        self._opened = contextlib.ExitStack()
         try:
-            self._file = self.path.open("rb")
-        except OSError as error:
-            raise AudioFileError(
-                f"{self.path}: cannot be opened ({reason(error)}); check its permissions"
-            ) from error
-        try:
-            part = first_part(self._file, self.path)
+            if isinstance(source, (str, os.PathLike)):
+                self.path = Path(source)
+                _require_file(self.path)
+                file = self._opened.enter_context(_open_binary(self.path))
+            else:
+                self.path = _name_of(source)
+                file = self._seekable(source)
+            self._file, part = file, first_part(file, self.path)
             self._start = part.start
             self._decoder = _open_decoder(part)
         except BaseException:
-            self._file.close()
+            self._opened.close()
             raise
         self.info = self._decoder.info
+
+    def _seekable(self, stream: BinaryIO) -> BinaryIO:
+        if stream.seekable():
+            file: Any = stream
+        else:
+            file = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
+            self._opened.callback(file.close)
+            shutil.copyfileobj(stream, file)
+        if file.seek(0, os.SEEK_END) == 0:
+            raise AudioFileError(f"{self.path}: is empty (0 bytes); get a whole copy")
+        file.seek(0)
+        return file  # type: ignore[no-any-return]
 
     def blocks(self, block_frames: int = 48000) -> Iterator[NDArray[np.float32]]:
         """Yield the file from its start as ``[channels, block_frames]``, the last block shorter.
@@ -176,7 +202,22 @@ class AudioReader:
 
     def __exit__(self, *exception: object) -> None:
         self._decoder.close()
-        self._file.close()
+        self._opened.close()
+
+
+def _open_binary(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise AudioFileError(
+            f"{path}: cannot be opened ({reason(error)}); check its permissions"
+        ) from error
+
+
+def _name_of(stream: BinaryIO) -> Path:
+    """What to call a file object in messages."""
+    name = getattr(stream, "name", None)
+    return Path(name if isinstance(name, str) else "stream")
 
 
 def _in_blocks(
@@ -245,7 +286,8 @@ def _require_file(path: Path) -> None:
 class AudioWriter:
     """Writes an audio file block by block; a context manager.
 
-    The format follows the extension of ``path`` (see ``OUTPUT_FORMATS``). The bit depth is
+    The format follows the extension of ``destination`` (see ``OUTPUT_FORMATS``); for a binary file
+    object it is ``file_format``, an extension without its dot. The bit depth is
     ``subtype`` ("PCM_16", "PCM_24", "FLOAT", ...) if given, else that of ``like`` as far as the
     format can hold it, else the format's default, 24 bit. A WAV file that passes 4 GB goes on as
     RF64, its 64-bit form.
@@ -258,8 +300,9 @@ class AudioWriter:
     What a source carried besides sound is written too, if it is given as ``carried``;
     ``left_behind`` names what of it the format has no place for.
 
-    Nothing exists under ``path`` until the ``with`` block has ended well; then the complete file
-    does. After an exception there is no trace of it.
+    Nothing exists under a name until the ``with`` block has ended well; then the complete file
+    does. After an exception there is no trace of it. A file object gets all bytes at the end, need
+    not seek, and stays open.
 
     Raises:
         AudioFileError: when made, for an extension, subtype, rate or channel count that cannot
@@ -269,7 +312,7 @@ class AudioWriter:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        destination: str | os.PathLike[str] | BinaryIO,
         sample_rate: int,
         channels: int,
         *,
@@ -277,15 +320,23 @@ class AudioWriter:
         like: AudioInfo | None = None,
         overwrite: bool = False,
         carried: Carried | None = None,
+        file_format: str = "wav",
     ) -> None:
-        self.path = Path(path)
+        self._opened = contextlib.ExitStack()
+        self._stream: BinaryIO | None = None
+        if isinstance(destination, (str, os.PathLike)):
+            self.path = self._target = Path(destination)
+        else:
+            self._stream = destination
+            self.path = Path(f"stream.{file_format}")
         self.sample_rate = sample_rate
         self.channels = channels
         self._output = output_format(self.path)
         self.subtype = choose_subtype(self.path, self._output, subtype, like)
         check_limits(self.path, self._output, self.subtype, sample_rate, channels)
         self._overwrite = overwrite
-        _require_destination(self.path, overwrite)
+        if self._stream is None:
+            _require_destination(self._target, overwrite)
         self.clipped_samples = 0
         self.peak = 0.0
         self.frames = 0
@@ -370,6 +421,7 @@ class AudioWriter:
 
     def _new_sink(self) -> SndfileSink:
         return SndfileSink(
+            self._target,
             self.path,
             samplerate=self.sample_rate,
             channels=self.channels,
@@ -379,7 +431,14 @@ class AudioWriter:
         )
 
     def __enter__(self) -> Self:
-        self._sink = self._new_sink()
+        if self._stream is not None:
+            folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="overtone-"))
+            self._target = Path(folder, self.path)
+        try:
+            self._sink = self._new_sink()
+        except BaseException:
+            self._opened.close()
+            raise
         return self
 
     def __exit__(
@@ -394,10 +453,14 @@ class AudioWriter:
                 sink.close()
                 self._verify(sink.path)
                 self._add_carried(sink)
-                _require_destination(self.path, self._overwrite)
+                _require_destination(self._target, self._overwrite)
                 sink.rename()
+                if self._stream is not None:
+                    with self._target.open("rb") as whole:
+                        shutil.copyfileobj(whole, self._stream)
         finally:
             sink.discard()
+            self._opened.close()
 
     def _add_carried(self, sink: SndfileSink) -> None:
         if self._carried is None or self._carried.empty:

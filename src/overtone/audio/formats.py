@@ -58,7 +58,7 @@ _IFF_SUBTYPES = ("PCM_S8", *_PCM)
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
-# The predicted top is the point of the exercise, so MP3 and Vorbis do not run at libsndfile's
+# The predicted high band is the point of the exercise, so MP3 and Vorbis do not run at libsndfile's
 # defaults, whose low-pass is at 17 and 19 kHz: these levels keep the band to 24 kHz.
 _MP3 = OutputFormat(
     "MP3", ("MPEG_LAYER_III",), "MPEG_LAYER_III", 2, 48000, _MP3_RATES, compression_level=0.0
@@ -180,16 +180,16 @@ def check_limits(
         listed = ", ".join(f"{rate}" for rate in output.rates)
         raise AudioFileError(
             f"{path}: {path.suffix} files cannot have a rate of {sample_rate} Hz; "
-            f"choose {listed} Hz (--rate) or write .wav or .flac instead"
+            f"choose {listed} Hz (output_rate) or write .wav or .flac instead"
         )
     if not 1 <= sample_rate <= output.max_rate:
         raise AudioFileError(
             f"{path}: {path.suffix} files have rates of 1 to {output.max_rate} Hz, "
-            f"not {sample_rate}; choose another (--rate) or write .wav instead"
+            f"not {sample_rate}; choose another (output_rate) or write .wav instead"
         )
     # FLAC stores rates above 65535 Hz in tens of Hz.
     if output.container == "FLAC" and sample_rate > 65535 and sample_rate % 10:
         raise AudioFileError(
             f"{path}: .flac files cannot have a rate of {sample_rate} Hz; "
-            "choose a multiple of 10 Hz (--rate) or write .wav instead"
+            "choose a multiple of 10 Hz (output_rate) or write .wav instead"
         )

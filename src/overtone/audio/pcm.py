@@ -142,7 +142,7 @@ def read_wav_header(stream: BinaryIO, name: str) -> tuple[PcmFormat, int | None]
     start = _read(stream, 12, name, "is empty")
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
         raise AudioFileError(
-            f"{name}: does not start as WAV; for raw samples give --format, --rate, --channels"
+            f"{name}: does not start as WAV; for raw samples give their format, rate and channels"
         )
     found: PcmFormat | None = None
     passed = 0

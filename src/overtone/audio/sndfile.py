@@ -170,11 +170,11 @@ class SndfileSink:
     """A sound file being written under a temporary name in ``destination``'s folder.
 
     ``sound_settings`` go to soundfile.SoundFile. Every failure is an AudioFileError that names
-    ``destination``.
+    ``shown``.
     """
 
-    def __init__(self, destination: Path, **sound_settings: Any) -> None:
-        self._shown = destination
+    def __init__(self, destination: Path, shown: Path, **sound_settings: Any) -> None:
+        self._shown = shown
         # A link stays a link: what it points to is replaced.
         self._destination = destination.resolve()
         self.path = temporary_path(self._destination)

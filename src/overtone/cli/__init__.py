@@ -25,7 +25,7 @@ from overtone.cli import (
     stream,
     train,
 )
-from overtone.cli.old_names import WithOldNames
+from overtone.cli.old_names import LiveWithOldNames, StreamWithOldNames, WithOldNames
 from overtone.cli.options import in_options
 from overtone.errors import OvertoneError
 
@@ -37,18 +37,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    enhance.enhance,
-    stream.stream,
-    live.live,
-    models.models,
-    evaluate.evaluate,
-    examples.examples,
-    plot.plot,
-    export.export,
+for command, kind in (
+    (enhance.enhance, None),
+    (stream.stream, StreamWithOldNames),
+    (live.live, LiveWithOldNames),
+    (models.models, None),
+    (evaluate.evaluate, None),
+    (examples.examples, None),
+    (plot.plot, None),
+    (train.train, WithOldNames),
+    (export.export, None),
 ):
-    app.command()(command)
-app.command(cls=WithOldNames)(train.train)
+    app.command(cls=kind)(command)
 app.add_typer(benchmark.app)
 app.add_typer(prepare.app, name="prepare")
 

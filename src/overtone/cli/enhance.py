@@ -1,4 +1,4 @@
-"""``overtone enhance``: give recordings their top back.
+"""``overtone enhance``: restore the high frequencies that recordings have lost.
 
 Parse, plan, run the batch, print one line a file. Everything heavy is imported inside the
 functions, so that ``--help`` stays instant.
@@ -92,7 +92,7 @@ def enhance(
             "--cutoff",
             metavar="auto|HZ",
             parser=parse_cutoff,
-            help="Where the recording's real band ends. Default: found by listening.",
+            help="Where the recording's real band ends. Default: found in the recording.",
             show_default=False,
         ),
     ] = None,
@@ -131,7 +131,7 @@ def enhance(
         bool, typer.Option("-q", "--quiet", help="Print errors only (and JSON, if asked for).")
     ] = False,
 ) -> None:
-    """Give recordings their top back.
+    """Restore the high frequencies that recordings have lost.
 
     Keeps what lies below the end of each recording's real band and predicts what lies above it.
     Prints a line a file. Bad files are named and skipped; the exit code is then 1.

@@ -39,7 +39,7 @@ def live(
     rate: Annotated[
         int,
         typer.Option(
-            "--rate", metavar="HZ", parser=parse_rate, help="Sample rate of both devices."
+            "-r", "--rate", metavar="HZ", parser=parse_rate, help="Sample rate of both devices."
         ),
     ] = "48000",  # type: ignore[assignment]  # typer parses defaults too
     channels: Annotated[int, typer.Option("--channels", min=1, max=64, metavar="N")] = 1,
@@ -53,13 +53,13 @@ def live(
     input_device: Annotated[
         str | None,
         typer.Option(
-            "--input", metavar="DEVICE", help="Its number or name. Default: the system's."
+            "--input-device", metavar="DEVICE", help="Its number or name. Default: the system's."
         ),
     ] = None,
     output_device: Annotated[
         str | None,
         typer.Option(
-            "--output", metavar="DEVICE", help="Its number or name. Default: the system's."
+            "--output-device", metavar="DEVICE", help="Its number or name. Default: the system's."
         ),
     ] = None,
     list_devices: Annotated[

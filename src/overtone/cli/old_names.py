@@ -8,7 +8,10 @@ from typer.core import TyperCommand
 
 
 class WithOldNames(TyperCommand):
-    """A command that takes ``--sr``, ``--out`` and ``--workers`` for what they are called now."""
+    """A command that takes ``--sr``, ``--out`` and ``--workers`` for what they are called now.
+
+    Subclasses name what other commands called differently.
+    """
 
     renamed: ClassVar[dict[str, str]] = {
         "--sr": "--rate",
@@ -23,3 +26,18 @@ class WithOldNames(TyperCommand):
     def _new_name(self, argument: str) -> str:
         name, sign, value = argument.partition("=")
         return self.renamed.get(name, name) + sign + value
+
+
+class StreamWithOldNames(WithOldNames):
+    """``overtone stream``; its ``--rate`` was the input's, which is ``--input-rate`` now."""
+
+    renamed: ClassVar[dict[str, str]] = {"--listen": "--analysis", "--output-rate": "--rate"}
+
+
+class LiveWithOldNames(WithOldNames):
+    """``overtone live``; ``--output`` is a file elsewhere."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "--input": "--input-device",
+        "--output": "--output-device",
+    }

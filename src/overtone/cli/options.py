@@ -46,6 +46,7 @@ OPTIONS = {
     "output_rate": "--rate",
     "cutoff_hz": "--cutoff",
     "level_dbfs": "--level",
+    "analysis_s": "--analysis",
 }
 
 
@@ -74,7 +75,7 @@ FidelityOption = Annotated[
         min=0,
         max=1,
         metavar="0..1",
-        help="0 sounds most natural, 1 comes closest to the waveform. Default: 0.",
+        help="0 for the best perceptual quality, 1 for the least distortion. Default: 0.",
         show_default=False,
     ),
 ]
@@ -83,7 +84,7 @@ LevelOption = Annotated[
     typer.Option(
         "--level",
         metavar="DBFS",
-        help="RMS level of what sounds, pauses aside. Default: -26, that of telephony.",
+        help="RMS level of the sound, pauses aside. Default: -26, that of telephony.",
         show_default=False,
     ),
 ]

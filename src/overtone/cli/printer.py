@@ -105,7 +105,7 @@ def describe(report: FileReport) -> str:
         parts.append(f"model {report.model}" + (f" ({report.warning})" if report.warning else ""))
     else:
         parts.append(f"unchanged: {report.warning}" if report.warning else "unchanged")
-    parts.append(f"{report.seconds:.2f} s, {report.realtime_factor:.3g} x real time")
+    parts.append(f"{report.seconds:.2f} s, {report.realtime_factor:.3g} times real time")
     if report.clipped_samples:
         plural = "" if report.clipped_samples == 1 else "s"
         parts.append(f"{report.clipped_samples} sample{plural} clipped")
@@ -120,7 +120,7 @@ def _describe_cutoff(report: FileReport) -> str:
         # A model has to start somewhere: at the end of what the rate can hold.
         taken = f", taken as {_kilohertz(report.input_rate / 2)} kHz" if report.changed else ""
         return f"cutoff unsure{taken}"
-    # Nothing that was found by listening is certain.
+    # Nothing that was found by analysis is certain.
     sure = "given" if report.cutoff_given else f"{min(cutoff.confidence, 0.99):.0%} sure"
     what = "full band to" if cutoff.verdict == "full band" else "cutoff"
     return f"{what} {_kilohertz(round(cutoff.cutoff_hz, -1))} kHz ({sure})"

@@ -40,12 +40,12 @@ class Format(StrEnum):
 def stream(
     sample_format: Annotated[
         Format,
-        typer.Option("-f", "--format", help="Of input and output: raw samples, or WAV."),
+        typer.Option("--format", help="Of input and output: raw samples, or WAV."),
     ] = Format.WAV,
-    rate: Annotated[
+    input_rate: Annotated[
         int | None,
         typer.Option(
-            "--rate",
+            "--input-rate",
             metavar="HZ",
             parser=parse_rate,
             help="Sample rate of raw input.",
@@ -63,15 +63,15 @@ def stream(
             show_default=False,
         ),
     ] = None,
-    output_rate: Annotated[
+    rate: Annotated[
         int | None,
         typer.Option(
             "-r",
-            "--output-rate",
+            "--rate",
             metavar="HZ",
             parser=parse_rate,
-            help="Default: the input's from 44.1 kHz up, else 48 kHz (44.1 kHz for 22.05 and "
-            "11.025 kHz).",
+            help="Sample rate of the output. Default: the input's from 44.1 kHz up, else 48 kHz "
+            "(44.1 kHz for 22.05 and 11.025 kHz).",
             show_default=False,
         ),
     ] = None,
@@ -86,10 +86,10 @@ def stream(
         ),
     ] = None,
     level: LevelOption = None,
-    listen: Annotated[
+    analysis: Annotated[
         float,
         typer.Option(
-            "--listen",
+            "--analysis",
             min=0,
             metavar="SECONDS",
             help="Hold back this much sound and find cutoff and level in it, as for a file.",
@@ -117,18 +117,19 @@ def stream(
 
     \b
     arecord -f S16_LE -r 16000 -c 1 | overtone stream | aplay
-    ffmpeg -i call.amr -f s16le - | overtone stream -f s16le --rate 8k --channels 1 > call.raw
+    ffmpeg -i call.amr -f s16le - |
+      overtone stream --format s16le --input-rate 8k --channels 1 > call.raw
     """
     from overtone.inference.streaming import StreamEnhancer
 
-    pcm, limit = _input_format(sample_format, rate, channels)
+    pcm, limit = _input_format(sample_format, input_rate, channels)
     enhancer = StreamEnhancer(
         pcm.sample_rate,
         pcm.channels,
-        output_rate=output_rate,
+        output_rate=rate,
         cutoff_hz=cutoff,
         level_dbfs=level,
-        analysis_s=listen,
+        analysis_s=analysis,
         model=model,
         device=device.value,
         fidelity=fidelity,
@@ -153,7 +154,7 @@ def _input_format(
             raise InvalidInputError("no audio is piped to standard input")
         return read_wav_header(sys.stdin.buffer, STDIN)
     if rate is None or channels is None:
-        raise InvalidInputError(f"raw {sample_format.value} needs --rate and --channels")
+        raise InvalidInputError(f"raw {sample_format.value} needs --input-rate and --channels")
     encoding = {Format.S16LE: "s16", Format.F32LE: "f32"}[sample_format]
     return PcmFormat(encoding, rate, channels), None
 

@@ -36,7 +36,7 @@ ENOUGH_LOUD_S = 30.0
 MIN_LOUD_S = 0.25
 VIEWS_DB = ((0.0, 14.0), (14.0, 40.0))
 """Loud frames, by how far they lie under the loudest. In speech the first view holds vowels, the
-second fricatives, which carry the top: two spectra that went through the same filter."""
+second fricatives, which carry the high band: two spectra that went through the same filter."""
 QUIETEST_DBFS, CLASS_DB = -120.0, 2.0
 COMPRESSION = 0.2
 """Band powers are averaged raised to this power, as loudness is: between a mean of powers, which
@@ -48,7 +48,7 @@ BANDS_PER_OCTAVE = 24
 # slopes, slow wander and fine ripple about it. Found by a search over low-passed speech and piano.
 SLOPE_DB_PER_OCTAVE, SLOPE_SD = -6.0, 2.0
 KNEE_HZ = 13000.0
-TOP_SLOPE_DB_PER_OCTAVE, TOP_SLOPE_SD = -25.0, 12.0
+HIGH_SLOPE_DB_PER_OCTAVE, HIGH_SLOPE_SD = -25.0, 12.0
 OFFSET_SD = 40.0
 WANDER_VARIANCE, WANDER_OCTAVES = 140.0, 4.0
 RIPPLE_VARIANCE, RIPPLE_OCTAVES = 12.0, 0.15
@@ -222,9 +222,9 @@ class LevelClasses:
 
     def _classes_within(self, least_db: float, most_db: float) -> slice:
         """Pick the classes that lie so far under the loudest."""
-        top = int(np.flatnonzero(self._counts)[-1]) + 1 if self._counts.any() else 0
+        loudest = int(np.flatnonzero(self._counts)[-1]) + 1 if self._counts.any() else 0
         least, most = round(least_db / CLASS_DB), round(most_db / CLASS_DB)
-        return slice(max(0, top - most), max(0, top - least))
+        return slice(max(0, loudest - most), max(0, loudest - least))
 
     def loud_frames(self) -> int:
         """How many frames lie within 40 dB of the loudest."""
@@ -477,13 +477,16 @@ def _decimations(bands_hz: Floats, nyquist_hz: float, scale: int) -> Family:
 def natural_spectrum(bands_hz: Floats) -> tuple[Floats, Floats]:
     """Mean ``[bands]`` and covariance ``[bands, bands]`` of unfiltered long-term spectra in dB."""
     octaves = np.log2(bands_hz / 1000)
-    top = np.maximum(octaves - np.log2(KNEE_HZ / 1000), 0)
-    mean_db = SLOPE_DB_PER_OCTAVE * octaves + (TOP_SLOPE_DB_PER_OCTAVE - SLOPE_DB_PER_OCTAVE) * top
+    above_knee = np.maximum(octaves - np.log2(KNEE_HZ / 1000), 0)
+    mean_db = (
+        SLOPE_DB_PER_OCTAVE * octaves
+        + (HIGH_SLOPE_DB_PER_OCTAVE - SLOPE_DB_PER_OCTAVE) * above_knee
+    )
     apart = np.abs(octaves[:, None] - octaves)
     covariance = (
         OFFSET_SD**2
         + SLOPE_SD**2 * np.outer(octaves, octaves)
-        + TOP_SLOPE_SD**2 * np.outer(top, top)
+        + HIGH_SLOPE_SD**2 * np.outer(above_knee, above_knee)
         + WANDER_VARIANCE * np.exp(-apart / WANDER_OCTAVES)
         + RIPPLE_VARIANCE * np.exp(-apart / RIPPLE_OCTAVES)
         + NUGGET_VARIANCE * np.eye(len(octaves))

@@ -1,4 +1,4 @@
-"""The low-pass of ``scipy.signal.decimate``: the lineage's protocol, and many files, have met it.
+"""The low-pass of ``scipy.signal.decimate``: AudioUNet's protocol and many files use it.
 
 A Chebyshev I filter of order 8 with 0.05 dB of ripple, whose ripple ends at 0.8 of the low Nyquist
 frequency, run forward and backward.

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,7 +52,7 @@ class FileReport:
 
 
 class Enhancer:
-    """Fills in what recordings lost above their cutoff, and keeps what they have below it.
+    """Restores what recordings lost above their cutoff, and keeps what they have below it.
 
     Args:
         model: ``auto``, a name that :func:`overtone.list_models` gives, or the path of a model.
@@ -119,14 +119,15 @@ class Enhancer:
 
     def enhance_file(
         self,
-        source: str | os.PathLike[str],
-        destination: str | os.PathLike[str],
+        source: str | os.PathLike[str] | BinaryIO,
+        destination: str | os.PathLike[str] | BinaryIO,
         *,
         output_rate: int | None = None,
         cutoff_hz: float | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
         tags: bool = True,
+        file_format: str = "wav",
         progress: Callable[[float], None] | None = None,
     ) -> FileReport:
         """Enhance a file of any length in bounded memory; arguments as in :meth:`enhance`.
@@ -134,7 +135,8 @@ class Enhancer:
         The file is analysed first (its first 45 s of sound), then read again and written
         block by block. ``subtype`` is the sample format, such as ``PCM_16``; None keeps the
         source's where the destination can hold it. Tags, cover art, cue points and the like are
-        carried over unless ``tags`` is off. ``progress`` is called with 0..1.
+        carried over unless ``tags`` is off. ``progress`` is called with 0..1. Both may be binary
+        file objects; ``file_format``, such as ``flac``, is then what is written.
 
         Raises:
             AudioFileError: ``source`` cannot be read or ``destination`` not written; nothing is
@@ -145,7 +147,7 @@ class Enhancer:
         with AudioReader(source) as reader:
             info = reader.info
             rate, channels = info.sample_rate, info.channels
-            check_rates(rate, output_rate, name=str(source))
+            check_rates(rate, output_rate, name=str(reader.path))
             block_frames = max(1, round(BLOCK_S * rate))
             plan = self.plan(
                 reader.blocks(block_frames), rate, output_rate=output_rate, cutoff_hz=cutoff_hz
@@ -161,19 +163,20 @@ class Enhancer:
                         progress(min(1.0, frames / info.frames))
 
             with AudioWriter(
-                Path(destination),
+                destination,
                 plan.output_rate,
                 channels,
                 subtype=subtype,
                 like=_at_least_16_bits(info),
                 overwrite=overwrite,
                 carried=reader.carried() if tags else None,
+                file_format=file_format,
             ) as writer:
                 for out in self._run(counted(), rate, channels, plan):
                     writer.write(out)
         return FileReport(
-            source=str(source),
-            destination=str(destination),
+            source=str(reader.path),
+            destination=str(writer.path),
             input_rate=rate,
             output_rate=plan.output_rate,
             channels=channels,

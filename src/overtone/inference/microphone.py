@@ -67,7 +67,7 @@ def run_duplex(
 ) -> None:
     """Enhance from the input device to the output device until interrupted.
 
-    Both run at the enhancer's input rate, which must be its output rate too. What is heard comes
+    Both run at the enhancer's input rate, which must be its output rate too. The output comes
     ``enhancer.latency_s`` later than what is said, and what the devices hold back in addition.
 
     Raises:
@@ -120,9 +120,9 @@ def _pump(
     power = load = seconds = 0.0
     dropouts = 0
     while True:
-        heard, overflowed = stream.read(frames)
+        samples, overflowed = stream.read(frames)
         begun = time.perf_counter()
-        block = _audible(heard)
+        block = _finite(samples)
         out = enhancer.push(block)
         took = time.perf_counter() - begun
         underflowed = stream.write(np.ascontiguousarray(out.T))
@@ -133,10 +133,10 @@ def _pump(
         on_block(Meter(seconds, 10 * math.log10(power + 1e-12), load, dropouts))
 
 
-def _audible(heard: NDArray[np.float32]) -> NDArray[np.float32]:
+def _finite(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """``[samples, channels]`` of a device as ``[channels, samples]`` without NaN."""
     # A driver's NaN would end the call; a click does not.
-    return np.nan_to_num(np.asarray(heard, np.float32).T, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.nan_to_num(np.asarray(samples, np.float32).T, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _plain(error: BaseException) -> str:

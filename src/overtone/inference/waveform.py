@@ -33,7 +33,7 @@ ROLLED_OFF = 0.9
 ENDS_LOWER = 0.7
 # Blocks of this mean square or less are digital silence and stay silent.
 SILENCE_POWER = 1e-12
-# Silence is told block by block; so many of them make a patch.
+# Silence is found block by block; so many of them make a patch.
 GATES = 32
 
 
@@ -248,7 +248,7 @@ def low_response(
     """What a recording that ends at ``cutoff_hz`` still has to go through before it is decimated.
 
     Where it has its band up to the low Nyquist frequency, that is the decimation filter. Where it
-    ends in that filter's slope, it has met one. Where it ends lower, the rest is cut off.
+    ends in that filter's transition band, it has met one. Where it ends lower, the rest is cut off.
     """
     nyquist_hz = sample_rate / 2 / scale
     if cutoff_hz < ENDS_LOWER * nyquist_hz:
