@@ -1,7 +1,7 @@
-"""The made parts of docs/metrics.md: the settings of every metric, and the check on clips.
+"""The made parts of docs/reference/metrics.md: settings of all metrics, and the check on clips.
 
-    python tools/metrics_page.py --into docs/metrics.md
-    python tools/metrics_page.py --into docs/metrics.md --bench BENCH
+    python tools/metrics_page.py --into docs/reference/metrics.md
+    python tools/metrics_page.py --into docs/reference/metrics.md --bench BENCH
 
 BENCH holds the clips that AudioUNet and NU-Wave published, as ``SET/CLIP/{reference,SYSTEM}.flac``;
 without it the check stays as it is. Without ``--into`` the made parts are printed.
@@ -23,7 +23,7 @@ from overtone.report import Cell, Column, Table
 from overtone.report.pages import around, made_by, renewed
 from overtone.report.provenance import provenance
 
-COMMAND = "python tools/metrics_page.py --into docs/metrics.md"
+COMMAND = "python tools/metrics_page.py --into docs/reference/metrics.md"
 SETTINGS = (
     "<!-- settings made by tools/metrics_page.py; what stands before the end mark is replaced -->",
     "<!-- end of the settings made by tools/metrics_page.py -->",

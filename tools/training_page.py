@@ -1,7 +1,7 @@
-"""The runs of docs/training.md: keeps their logs, and makes the tables of what is kept.
+"""The runs of docs/results/training.md: keeps their logs, and makes the tables of what is kept.
 
     python tools/training_page.py keep runs/tfilm-speech-x4 --as kathleen_x4
-    python tools/training_page.py page --into docs/training.md
+    python tools/training_page.py page --into docs/results/training.md
 
 ``keep`` writes docs/runs/NAME.jsonl: a line with the recipe, the pace and where the run was made,
 then every validation and some of the losses of the run's ``log.jsonl``. ``page`` makes the tables
@@ -12,8 +12,6 @@ docs/runs/verdicts.toml holds a line in words for each run, and their order in t
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import re
 import statistics
 import sys
@@ -24,7 +22,7 @@ from typing import Any
 
 from overtone.cli.options import in_options
 from overtone.errors import InvalidInputError, OvertoneError
-from overtone.evaluation.runs import FIGURES, Run, kept, read_run, thinned
+from overtone.evaluation.runs import FIGURES, Run, kept, read_run
 from overtone.files import write_text
 from overtone.report import Cell, Column, Table
 from overtone.report.pages import made_by, renewed
@@ -32,7 +30,7 @@ from overtone.report.provenance import provenance
 
 BEGIN = "<!-- made by tools/training_page.py; what stands before the end mark is replaced -->"
 END = "<!-- end of what tools/training_page.py made -->"
-COMMAND = "python tools/training_page.py page --into docs/training.md"
+COMMAND = "python tools/training_page.py page --into docs/results/training.md"
 RUNS = Path("docs/runs")
 VERDICTS = "verdicts.toml"
 # A folder of short runs inside that of the runs: each differs in one thing from the first of them.
@@ -40,7 +38,6 @@ ABLATIONS = "ablations"
 UNTOLD = ("name", "description")
 # A corpus with less weight is in a recipe for its validation alone.
 DRAWN = 1e-6
-SHOWN_VALIDATIONS = 8
 
 
 # The page ---------------------------------------------------------------------------------------
@@ -70,12 +67,11 @@ def made_part(folder: Path) -> str:
     runs, verdicts = read_folder(folder)
     facts = {name: provenance()[name] for name in ("date", "overtone")}
     parts = [made_by(COMMAND, facts)]
-    titles = {True: "Networks of the lineage", False: "Spectral extenders"}
+    titles = {True: "AudioUNet family", False: "Spectral extenders"}
     for on_patches, title in titles.items():
         group = [run for run in runs if run.on_patches is on_patches]
         if group:
             parts += [f"### {title}\n", summary(group, verdicts)]
-            parts += [part for run in group for part in history(run)]
     if (folder / ABLATIONS).is_dir():
         parts += ["### Ablations\n", ablations(*read_folder(folder / ABLATIONS))]
     return "\n".join(parts)
@@ -102,7 +98,7 @@ def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
     columns = [
         Column("run", "run"),
         Column("change", "what differs"),
-        Column("pace", "core-s a step"),
+        Column("pace", "CPU-s a step"),
         Column("mean", "means"),
         *(Column(label, label, 3) for label in labels),
         Column("verdict", "verdict"),
@@ -161,7 +157,7 @@ def summary(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
         )
     costs = [Column("pace", "s a step")]
     if any(row["core_pace"] is not None for row in rows):
-        costs.append(Column("core_pace", "core-s a step"))
+        costs.append(Column("core_pace", "CPU-s a step"))
     columns = [
         *(Column(name, name, 0) for name in ("run", "network", "steps", "minutes")),
         *costs,
@@ -179,33 +175,6 @@ def summary(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
     ]
     text = Table(columns, rows, settings=settings).render("markdown")
     return text.replace("---:|\n", "---|\n", 1)  # words start at the left
-
-
-def history(run: Run) -> Iterable[str]:
-    """A run's recipe, and how its validations went."""
-    recipe, names = run.header.recipe, run.figures
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:10]
-    made = run.header.made
-    yield f"#### {run.name}\n"
-    yield (
-        f"{recipe.get('description', run.network)}. Recipe `{recipe.get('name')}`, SHA-256"
-        f" {digest}. Ended {made.get('date')}; log kept on {made.get('processor')}, by overtone"
-        f" {made.get('overtone')}.\n"
-    )
-    given = run.given(run.validations[-1])
-    rows: list[dict[str, Cell]] = []
-    for record in thinned(run.validations, SHOWN_VALIDATIONS):
-        row: dict[str, Cell] = {"minutes": f"{record.seconds / 60:.0f}", "step": record.step}
-        found = run.found(record)
-        rows.append(row | {label: cell([found.get(label, {})], names) for label in given})
-    word = "spline" if run.on_patches else "input"
-    rows.append({"minutes": word, **{label: cell([given[label]], names) for label in given}})
-    columns = [Column(name, name) for name in ("minutes", "step", *given)]
-    settings = [_meaning(names)]
-    for part in ("model", "loss", "optimiser"):
-        facts = recipe.get(part, {}).items()
-        settings.append(f"{part}: " + ", ".join(f"{name} {_said(value)}" for name, value in facts))
-    yield Table(columns, rows, settings=settings).render("markdown")
 
 
 def cell(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> str:

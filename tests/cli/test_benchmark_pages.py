@@ -28,7 +28,7 @@ def benchmark(monkeypatch, capsys):
 
 
 class TestArchives:
-    PAGE = "before\n<!-- lineage table -->\nold\n<!-- end of lineage table -->\nafter\n"
+    PAGE = "before\n<!-- archive table -->\nold\n<!-- end of archive table -->\nafter\n"
     ROWS = '[[row]]\ndataset = "noise"\narchive = "x.h5"\nsystems = ["soxr", "copy-up"]\n'
 
     @pytest.fixture(autouse=True)
@@ -53,8 +53,8 @@ class TestArchives:
         lines = (folder / "page.md").read_text(encoding="utf-8").splitlines()
         assert (lines[0], lines[1], lines[-2], lines[-1]) == (
             "before",
-            "<!-- lineage table -->",
-            "<!-- end of lineage table -->",
+            "<!-- archive table -->",
+            "<!-- end of archive table -->",
             "after",
         )
         assert [line.split(" | ")[4] for line in lines if line.startswith("| noise")] == [
@@ -92,7 +92,8 @@ class TestCutoff:
         ],
     )
     def test_kinds_that_cannot_be_measured_are_named(self, benchmark, arguments, message):
-        code, _, noted = benchmark("cutoff", *arguments, "--into", ROOT / "docs" / "cutoff.md")
+        page = ROOT / "docs" / "results" / "bandwidth.md"
+        code, _, noted = benchmark("cutoff", *arguments, "--into", page)
         assert code == 1
         assert noted.startswith(f"overtone: {message}")
 

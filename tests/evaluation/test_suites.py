@@ -212,7 +212,7 @@ def test_shipped_suites_are_valid_but_for_the_recordings(path, tmp_path):
 
 
 def test_the_example_in_the_manual_is_valid_but_for_the_recordings(tmp_path):
-    text = (ROOT / "docs" / "quality.md").read_text()
+    text = (ROOT / "docs" / "guide" / "evaluation.md").read_text()
     path = tmp_path / "example.toml"
     path.write_text(text.partition("```toml\n")[2].partition("```")[0])
     with pytest.raises(ConfigError, match="--data-root"):

@@ -32,10 +32,10 @@ def archives(
 
     Each row of the TOML file names a data set, an archive that 'overtone prepare' made, and
     systems: a shipped model, an .onnx file, a checkpoint, or a baseline. --into replaces what
-    stands between the marks <!-- lineage table --> and <!-- end of lineage table -->.
+    stands between the marks <!-- archive table --> and <!-- end of archive table -->.
 
     \b
-    overtone benchmark archives suites/archives/audiounet.toml --into README.md
+    overtone benchmark archives suites/archives/audiounet.toml --into docs/results/audiounet.md
     """
     try:
         from overtone.evaluation.archive_tables import archive_table, read_rows, summary_table
@@ -45,7 +45,7 @@ def archives(
     from overtone.files import refuse_existing, write_text
     from overtone.report.pages import around, renewed
 
-    marks = "<!-- lineage table -->", "<!-- end of lineage table -->"
+    marks = "<!-- archive table -->", "<!-- end of archive table -->"
     if csv is not None:
         refuse_existing(csv, force)
     if into is not None:

@@ -80,7 +80,7 @@ def speed(
 
     \b
     overtone benchmark speed
-    overtone benchmark speed --lengths 1,10,1min,10min,1h,6h -j 2 --markdown docs/speed.md --force
+    overtone benchmark speed --lengths 1,10,1min,10min,1h,6h -j 2 --markdown speed.md --force
     """
     from overtone.errors import InvalidInputError
     from overtone.evaluation.speed import as_json as to_json
@@ -118,6 +118,7 @@ def speed(
         options = [f"-m {name}" for name in models or []]
         options += [f"--lengths {lengths}"] if lengths else []
         options += [f"-j {jobs}"] if jobs > 1 else []
-        command = " ".join(["overtone benchmark speed", *options, "--markdown docs/speed.md"])
+        options.append("--markdown docs/results/speed.md")
+        command = " ".join(["overtone benchmark speed", *options])
         for path in write_page(speeds, markdown, command, overwrite=force):
             typer.echo(f"wrote {path}", err=True)

@@ -31,7 +31,7 @@ def cutoff(
     MP3 and Opus. Half of the results are dithered to 16 bits.
 
     \b
-    overtone benchmark cutoff speech=FOLDER rock=FOLDER --whole rock --into docs/cutoff.md
+    overtone benchmark cutoff speech=FOLDER --into docs/results/bandwidth.md
     """
     try:
         from overtone.evaluation.cutoffs import MARKS, measure_kinds
@@ -54,6 +54,6 @@ def cutoff(
         return
     words = [f"{kind.partition('=')[0]}=FOLDER" for kind in kinds]
     words += [f"--whole {kind}" for kind in whole or []]
-    command = f"overtone benchmark cutoff {' '.join(words)} --into docs/cutoff.md"
+    command = f"overtone benchmark cutoff {' '.join(words)} --into docs/results/bandwidth.md"
     made = made_by(command) + "\n" + report.markdown(level=3, titled=False)
     write_text(renewed(into, *MARKS, made), into, overwrite=True)

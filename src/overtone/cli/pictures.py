@@ -29,7 +29,7 @@ def pictures(
     One PNG a clip, all on one scale, with the end of the input's band marked.
 
     \b
-    overtone benchmark pictures suites/published.toml nuwave/multi_x2/0 -o docs/images
+    overtone benchmark pictures suites/published.toml nuwave/multi_x2/0 -o docs/images/listening
     """
     try:
         from overtone.evaluation.quality import draw_clip

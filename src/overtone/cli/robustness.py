@@ -31,14 +31,16 @@ def robustness(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="OUT", help="Folder for CSV, JSON, page and heat maps."
+            "-o", "--output", metavar="OUT", help="Folder for JSON, CSV, page and heat maps."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     markdown: Annotated[
         Path | None,
         typer.Option(
-            "--markdown", metavar="FILE.md", help="Write a page, and its heat maps beside it."
+            "--markdown",
+            metavar="FILE.md",
+            help="Write a page, and its table and heat maps beside it.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite what exists.")] = False,

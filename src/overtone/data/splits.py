@@ -289,5 +289,7 @@ def _audio_names(folder: Path) -> list[str]:
         path.relative_to(folder).as_posix() for path in find_files(folder, INPUT_EXTENSIONS)
     )
     if not names:
-        raise InvalidInputError(f"{folder}: no recordings; see the layouts in docs/corpora.md")
+        raise InvalidInputError(
+            f"{folder}: no recordings; see the layouts in docs/guide/corpora.md"
+        )
     return names

@@ -149,7 +149,7 @@ def page(matrix: Matrix, pictures: dict[str, Path], file_name: str) -> Report:
     excerpts = ", ".join(f"`{clip.name}` from {clip.start_s:.2f} s" for clip in clips)
     command = (
         f"overtone benchmark robustness FOLDER --model {matrix.model} --clips {len(clips)}"
-        f" --seconds {matrix.seconds:g} --seed {matrix.seed} --markdown docs/{file_name}"
+        f" --seconds {matrix.seconds:g} --seed {matrix.seed} --markdown docs/results/{file_name}"
     )
     about: list[Block] = [
         f"Made by `{command}`, where FOLDER holds full-band recordings. The same clips are degraded"
@@ -165,6 +165,7 @@ def page(matrix: Matrix, pictures: dict[str, Path], file_name: str) -> Report:
         caption = f"Change of {METRICS[name].name}: blue is better than the input{framed}"
         shown.append(Figure(caption, picture))
     ranked: list[Block] = []
+    table = Path(file_name).with_suffix(".csv").name
     for name in ("lsd", "snr_db"):
         by = bare(full_table(matrix, worst(matrix, name)))
         ranked += [f"By {METRICS[name].name}:\n", by]
@@ -174,8 +175,7 @@ def page(matrix: Matrix, pictures: dict[str, Path], file_name: str) -> Report:
             Section("", about),
             Section("Verdict", [f"{verdict(matrix)}\n", *failed, *missing]),
             Section("By kind of degradation", [summary_table(matrix), *shown]),
-            Section("Worst conditions", ranked),
-            Section("All conditions", [bare(full_table(matrix))]),
+            Section("Worst conditions", [*ranked, f"All conditions: [{table}]({table}).\n"]),
         ],
     )
 
@@ -205,25 +205,24 @@ def to_json(matrix: Matrix) -> str:
 def outputs(folder: Path) -> list[Path]:
     """The files that :func:`write_folder` may write."""
     page = folder / "robustness.md"
-    return [folder / "robustness.csv", folder / "robustness.json", *page_outputs(page)]
+    return [folder / "robustness.json", *page_outputs(page)]
 
 
 def write_folder(matrix: Matrix, folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write conditions as CSV and JSON, and the page with its pictures; returns what it wrote."""
+    """Write the conditions as JSON, and the page with what goes with it; returns what it wrote."""
     folder.mkdir(parents=True, exist_ok=True)
-    table, data, page_path, *_ = outputs(folder)
-    write_text(full_table(matrix).render("csv"), table, overwrite=overwrite)
+    data, page_path, *_ = outputs(folder)
     write_text(to_json(matrix), data, overwrite=overwrite)
-    return [table, data, *write_page(matrix, page_path, overwrite=overwrite)]
+    return [data, *write_page(matrix, page_path, overwrite=overwrite)]
 
 
 def page_outputs(path: Path) -> list[Path]:
-    """The page and the pictures beside it."""
-    return [path, *(_picture(path, name) for name in SCORES)]
+    """The page, and the table and the pictures beside it."""
+    return [path, path.with_suffix(".csv"), *(_picture(path, name) for name in SCORES)]
 
 
 def write_page(matrix: Matrix, path: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the page, and a heat map beside it for every score if matplotlib is there."""
+    """Write the page, and beside it all conditions as CSV, and heat maps if matplotlib is there."""
     for output in page_outputs(path):
         refuse_existing(output, overwrite)
     pictures = {}
@@ -233,8 +232,10 @@ def write_page(matrix: Matrix, path: Path, *, overwrite: bool = False) -> list[P
         except MissingExtraError:
             break  # the tables say the same
         pictures[name] = _picture(path, name)
+    table = path.with_suffix(".csv")
+    write_text(full_table(matrix).render("csv"), table, overwrite=overwrite)
     write_text(page(matrix, pictures, path.name).markdown(), path, overwrite=overwrite)
-    return [path, *pictures.values()]
+    return [path, table, *pictures.values()]
 
 
 def _picture(page_path: Path, name: str) -> Path:

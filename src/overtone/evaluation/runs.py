@@ -21,11 +21,11 @@ from overtone.report.provenance import provenance
 
 LOG = "log.jsonl"
 KEPT_LOSSES = 40
-# What a validation says, and its decimals. Rows of the lineage's networks are named spline, after
+# What a validation says, and its decimals. Rows of waveform networks are named spline, after
 # the network, and gain; rows of the spectral extender after cutoffs.
 FIGURES = {
-    "lineage_snr_db": ("lineage SNR in dB", 2),
-    "lineage_lsd": ("lineage LSD", 2),
+    "lineage_snr_db": ("SNR (Kuleshov) in dB", 2),
+    "lineage_lsd": ("LSD (Kuleshov)", 2),
     "lsd": ("LSD", 2),
     "lsd_hf": ("LSD above the cutoff", 2),
     "snr": ("SNR in dB", 1),

@@ -1,4 +1,4 @@
-"""What ``overtone benchmark speed`` says: a table, and the page docs/speed.md with its plot."""
+"""What ``overtone benchmark speed`` says: a table, and a page with its plot."""
 
 from __future__ import annotations
 
