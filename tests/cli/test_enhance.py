@@ -113,7 +113,17 @@ def test_a_recording_gets_an_enhanced_one_beside_it_and_a_line(recordings, overt
 def test_options_reach_the_enhancer(recordings, overtone, copier):
     code, *_ = overtone(
         *("enhance", "a.wav", "-o", "x.wav", "-m", "some", "-r", "44.1k", "--cutoff", "3.4 kHz"),
-        *("-d", "cpu", "--bits", "32f", "-f", "--fidelity", "0.75", "--no-tags"),
+        *(
+            "-d",
+            "cpu",
+            "--bits",
+            "32f",
+            "-f",
+            "--fidelity",
+            "0.75",
+            "--no-tags",
+            "--skip-unchanged",
+        ),
     )
     assert code == 0
     assert (copier.settings.model, copier.settings.device) == ("some", "cpu")
@@ -125,6 +135,8 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
             "subtype": "FLOAT",
             "overwrite": True,
             "tags": False,
+            "copy_to": None,
+            "skip_unchanged": True,
         }
     ]
     overtone("enhance", "a.wav", "--cutoff", "auto")
@@ -135,6 +147,8 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
         "subtype": None,
         "overwrite": False,
         "tags": True,
+        "copy_to": Path("a.enhanced.wav"),
+        "skip_unchanged": False,
     }
 
 

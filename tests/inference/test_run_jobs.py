@@ -94,7 +94,14 @@ def test_bad_files_are_outcomes_and_the_rest_is_done(make, tasks_for, jobs):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_settings_reach_the_enhancer(make, tasks_for, jobs):
-    settings = Settings(output_rate=44100, cutoff_hz=3400.0, subtype="PCM_24", overwrite=True)
+    settings = Settings(
+        output_rate=44100,
+        cutoff_hz=3400.0,
+        subtype="PCM_24",
+        overwrite=True,
+        tags=False,
+        skip_unchanged=True,
+    )
     for outcome in run(tasks_for("a", "b"), settings, jobs=jobs, make_enhancer=make):
         *_, options = outcome.report
         assert options == {
@@ -102,6 +109,9 @@ def test_settings_reach_the_enhancer(make, tasks_for, jobs):
             "cutoff_hz": 3400.0,
             "subtype": "PCM_24",
             "overwrite": True,
+            "tags": False,
+            "copy_to": None,
+            "skip_unchanged": True,
         }
 
 

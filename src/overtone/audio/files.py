@@ -40,7 +40,7 @@ from overtone.audio.pyav import PyavDecoder, has_pyav
 from overtone.audio.sndfile import SndfileDecoder, SndfileSink, UnknownFormatError
 from overtone.audio.views import Part, first_part
 from overtone.errors import AudioFileError, InvalidInputError, MissingExtraError
-from overtone.files import find_files, reason, refuse_existing
+from overtone.files import atomic_write, find_files, reason, refuse_existing
 
 __all__ = [
     "INPUT_EXTENSIONS",
@@ -48,9 +48,11 @@ __all__ = [
     "AudioInfo",
     "AudioReader",
     "AudioWriter",
+    "copy_audio",
     "find_audio",
     "probe",
     "read_audio",
+    "same_format",
 ]
 
 # Streams that cannot seek are kept in memory up to this size.
@@ -489,6 +491,34 @@ class AudioWriter:
                 f"{self.path}: could not be written completely "
                 f"({info.frames} of {self.frames} samples); check the disk"
             )
+
+
+def copy_audio(
+    source: str | os.PathLike[str], destination: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Copy a file bit for bit.
+
+    Raises:
+        AudioFileError: ``destination`` exists and ``overwrite`` is off, or cannot be written.
+    """
+    path = Path(destination)
+    _require_destination(path, overwrite)
+    try:
+        with atomic_write(path, overwrite=overwrite) as temporary:
+            shutil.copyfile(source, temporary)
+    except InvalidInputError as error:
+        raise AudioFileError(str(error)) from error
+
+
+def same_format(info: AudioInfo, destination: Path, subtype: str | None) -> bool:
+    """Tell whether a file as ``info`` describes it is what would be written to ``destination``."""
+    output = OUTPUT_FORMATS.get(destination.suffix.lower())
+    container = "WAV" if info.format in ("WAVEX", "RF64") else info.format
+    if output is None or container != output.container.replace("RF64", "WAV"):
+        return False
+    if container in ("OGG", "MP3") and info.subtype not in output.subtypes:
+        return False
+    return subtype is None or subtype.upper() == info.subtype
 
 
 def _require_destination(path: Path, overwrite: bool) -> None:

@@ -120,6 +120,12 @@ def enhance(
             show_default=False,
         ),
     ] = True,
+    skip_unchanged: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unchanged", help="Write nothing where there is nothing to do, not a copy."
+        ),
+    ] = False,
     plot: Annotated[
         bool,
         typer.Option("--plot", help="Draw spectrograms before and after, into NAME.enhanced.png."),
@@ -155,6 +161,7 @@ def enhance(
         subtype=SUBTYPES[bits] if bits else None,
         overwrite=force,
         tags=tags,
+        skip_unchanged=skip_unchanged,
     )
     if output is None and PIPE in files:
         output = PIPE
@@ -208,7 +215,7 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
     from overtone.report import plot_spectrograms
 
     report = outcome.report
-    if report is None:
+    if report is None or not report.destination:
         return outcome
     signals = []
     try:

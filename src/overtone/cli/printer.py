@@ -104,14 +104,16 @@ def describe(report: FileReport) -> str:
     if report.changed:
         parts.append(f"model {report.model}" + (f" ({report.warning})" if report.warning else ""))
     else:
-        parts.append(f"unchanged: {report.warning}" if report.warning else "unchanged")
+        how = "" if report.action == "written" else f"{report.action}, "
+        parts.append(f"{how}unchanged" + (f": {report.warning}" if report.warning else ""))
     parts.append(f"{report.seconds:.2f} s, {report.realtime_factor:.3g} times real time")
     if report.clipped_samples:
         plural = "" if report.clipped_samples == 1 else "s"
         parts.append(f"{report.clipped_samples} sample{plural} clipped")
     if report.left_behind:
         parts.append(f"left behind: {', '.join(report.left_behind)}")
-    return f"{report.source} -> {report.destination}: {', '.join(parts)}"
+    arrow = f" -> {report.destination}" if report.destination else ""
+    return f"{report.source}{arrow}: {', '.join(parts)}"
 
 
 def _describe_cutoff(report: FileReport) -> str:

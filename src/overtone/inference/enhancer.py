@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overtone.audio.files import AudioInfo, AudioReader, AudioWriter
+from overtone.audio.files import AudioInfo, AudioReader, AudioWriter, copy_audio, same_format
+from overtone.audio.video import VIDEO_FORMATS, VideoWriter
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import StreamResampler
 from overtone.inference.checks import as_channels, check_rates, checked_fidelity
@@ -26,8 +28,10 @@ FloatArray = NDArray[np.float32]
 class FileReport:
     """What was done to one file.
 
-    ``seconds`` is wall time; ``changed`` is False for a copy. ``left_behind`` names what the source
-    carries besides sound and the destination's format has no place for.
+    ``seconds`` is wall time; ``changed`` is False where nothing was added. ``action`` is "written",
+    "copied" (bit for bit, as there was nothing to do) or "skipped" (``destination`` is then
+    empty). ``left_behind`` names what the source carries besides sound and the destination's format
+    has no place for.
     """
 
     source: str
@@ -44,6 +48,7 @@ class FileReport:
     changed: bool
     warning: str = ""
     left_behind: tuple[str, ...] = ()
+    action: str = "written"
 
     @property
     def realtime_factor(self) -> float:
@@ -128,6 +133,8 @@ class Enhancer:
         overwrite: bool = False,
         tags: bool = True,
         file_format: str = "wav",
+        copy_to: str | os.PathLike[str] | None = None,
+        skip_unchanged: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> FileReport:
         """Enhance a file of any length in bounded memory; arguments as in :meth:`enhance`.
@@ -137,6 +144,13 @@ class Enhancer:
         source's where the destination can hold it. Tags, cover art, cue points and the like are
         carried over unless ``tags`` is off. ``progress`` is called with 0..1. Both may be binary
         file objects; ``file_format``, such as ``flac``, is then what is written.
+
+        Where there is nothing to do, and neither another rate nor another format is asked for, the
+        file is copied bit for bit, or nothing written if ``skip_unchanged``. ``copy_to`` is where
+        the copy goes if ``destination``, whose format then does not matter, was nobody's wish.
+
+        The extension of a film (.mp4, .mov, .mkv, .webm) keeps the pictures of the source as they
+        are and replaces its sound.
 
         Raises:
             AudioFileError: ``source`` cannot be read or ``destination`` not written; nothing is
@@ -162,21 +176,34 @@ class Enhancer:
                     if progress and info.frames:
                         progress(min(1.0, frames / info.frames))
 
-            with AudioWriter(
-                destination,
-                plan.output_rate,
-                channels,
-                subtype=subtype,
-                like=_at_least_16_bits(info),
-                overwrite=overwrite,
-                carried=reader.carried() if tags else None,
-                file_format=file_format,
-            ) as writer:
-                for out in self._run(counted(), rate, channels, plan):
-                    writer.write(out)
+            written_to, action, clipped = "", "written", 0
+            left: tuple[str, ...] = ()
+            untouched = plan.extend_from_hz is None and plan.output_rate == rate and tags
+            copy = _copy_path(info, source, destination, copy_to, subtype) if untouched else None
+            if copy is not None:
+                for _ in counted():  # so that a damaged file is no less an error
+                    pass
+                action = "skipped" if skip_unchanged else "copied"
+                if not skip_unchanged:
+                    copy_audio(reader.path, copy, overwrite=overwrite)
+                    written_to = str(copy)
+            else:
+                with self._writer(
+                    reader,
+                    destination,
+                    plan,
+                    subtype=subtype,
+                    overwrite=overwrite,
+                    tags=tags,
+                    file_format=file_format,
+                ) as writer:
+                    for out in self._run(counted(), rate, channels, plan):
+                        writer.write(out)
+                clipped, left = writer.clipped_samples, writer.left_behind
+                written_to = str(writer.path)
         return FileReport(
             source=str(reader.path),
-            destination=str(writer.path),
+            destination=written_to,
             input_rate=rate,
             output_rate=plan.output_rate,
             channels=channels,
@@ -185,10 +212,40 @@ class Enhancer:
             cutoff_given=cutoff_hz is not None,
             model=self.model.info.name,
             seconds=time.perf_counter() - begun,
-            clipped_samples=writer.clipped_samples,
+            clipped_samples=clipped,
             changed=plan.extend_from_hz is not None,
             warning=plan.warning,
-            left_behind=writer.left_behind,
+            left_behind=left,
+            action=action,
+        )
+
+    def _writer(
+        self,
+        reader: AudioReader,
+        destination: str | os.PathLike[str] | BinaryIO,
+        plan: Plan,
+        *,
+        subtype: str | None,
+        overwrite: bool,
+        tags: bool,
+        file_format: str,
+    ) -> AudioWriter | VideoWriter:
+        channels = reader.info.channels
+        if isinstance(destination, (str, os.PathLike)):
+            path = Path(destination)
+            if path.suffix.lower() in VIDEO_FORMATS:
+                return VideoWriter(
+                    path, reader.path, plan.output_rate, channels, overwrite=overwrite, tags=tags
+                )
+        return AudioWriter(
+            destination,
+            plan.output_rate,
+            channels,
+            subtype=subtype,
+            like=_at_least_16_bits(reader.info),
+            overwrite=overwrite,
+            carried=reader.carried() if tags else None,
+            file_format=file_format,
         )
 
     def plan(
@@ -249,6 +306,26 @@ def enhance(
     """
     enhancer = Enhancer(model, device=device, fidelity=fidelity)
     return enhancer.enhance(samples, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
+
+
+def _copy_path(
+    info: AudioInfo,
+    source: str | os.PathLike[str] | BinaryIO,
+    destination: str | os.PathLike[str] | BinaryIO,
+    copy_to: str | os.PathLike[str] | None,
+    subtype: str | None,
+) -> Path | None:
+    """Return where a file with nothing to do is copied, None if it has to be written anew."""
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    if copy_to is not None:
+        return Path(copy_to) if subtype in (None, info.subtype) else None
+    if not isinstance(destination, (str, os.PathLike)):
+        return None
+    path = Path(destination)
+    suffix = path.suffix.lower()
+    same_film = suffix in VIDEO_FORMATS and info.path.suffix.lower() == suffix
+    return path if same_film or same_format(info, path, subtype) else None
 
 
 def _at_least_16_bits(info: AudioInfo) -> AudioInfo:

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from overtone import executor
 from overtone.audio.files import INPUT_EXTENSIONS, OUTPUT_FORMATS, find_audio
+from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.inference.enhancer import Enhancer, FileReport
 
@@ -37,10 +38,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Task:
-    """One file to enhance."""
+    """One file to enhance.
+
+    ``copy_to`` is where the source goes as it is if there is nothing to do; None where the
+    destination was asked for by name.
+    """
 
     source: Path
     destination: Path
+    copy_to: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -144,16 +150,26 @@ def make_tasks(
     Without ``output``, ``call.wav`` becomes ``call.enhanced.wav`` beside it. An ``output`` with
     an audio extension is the file to write, and takes a single source. Any other ``output`` is a
     folder in which each file keeps its name and its place in the tree it was found in. What
-    cannot be written in its own format becomes FLAC. ``pictures`` says that a spectrogram will be
-    written beside each destination, whose name must be free too.
+    cannot be written in its own format becomes FLAC; films stay films. ``pictures`` says that a
+    spectrogram will be written beside each destination, whose name must be free too.
 
     Raises InvalidInputError if two sources would be written to one name, a source would be
     overwritten, or ``output`` cannot be what it has to be.
     """
     if output is None:
-        tasks = [Task(source.path, _beside(source.path)) for source in sources]
+        tasks = [
+            Task(source.path, _beside(source.path), _beside(source.path, source.path.suffix))
+            for source in sources
+        ]
     elif _is_folder_name(output):
-        tasks = [Task(source.path, _in_tree(source, Path(output))) for source in sources]
+        tasks = [
+            Task(
+                source.path,
+                _in_tree(source, Path(output), _writable_suffix(source.path)),
+                _in_tree(source, Path(output), source.path.suffix),
+            )
+            for source in sources
+        ]
     elif len(sources) > 1:
         raise InvalidInputError(
             f"output {output} names one file, but there are {len(sources)} inputs: name a folder"
@@ -186,28 +202,27 @@ def part_existing(
     return free, failures
 
 
-def _beside(source: Path) -> Path:
-    return source.with_name(f"{source.stem}{ENHANCED_MARK}{_writable_suffix(source)}")
+def _beside(source: Path, suffix: str | None = None) -> Path:
+    return source.with_name(f"{source.stem}{ENHANCED_MARK}{suffix or _writable_suffix(source)}")
 
 
-def _in_tree(source: Source, folder: Path) -> Path:
-    destination = (folder / source.path.relative_to(source.root)).with_suffix(
-        _writable_suffix(source.path)
-    )
+def _in_tree(source: Source, folder: Path, suffix: str) -> Path:
+    destination = (folder / source.path.relative_to(source.root)).with_suffix(suffix)
     # A folder written onto itself: there the mark is what tells result from recording.
-    return _beside(destination) if _same(destination, source.path) else destination
+    return _beside(destination, suffix) if _same(destination, source.path) else destination
 
 
 def _writable_suffix(source: Path) -> str:
-    return source.suffix if source.suffix.lower() in OUTPUT_FORMATS else LOSSLESS_SUFFIX
+    keeps = source.suffix.lower() in OUTPUT_FORMATS or has_pictures(source)
+    return source.suffix if keeps else LOSSLESS_SUFFIX
 
 
 def _is_folder_name(output: str) -> bool:
     path = Path(output)
     if path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix:
         return True
-    if path.suffix.lower() not in OUTPUT_FORMATS:
-        known = " ".join(sorted(OUTPUT_FORMATS))
+    if path.suffix.lower() not in {*OUTPUT_FORMATS, *VIDEO_FORMATS}:
+        known = " ".join(sorted({*OUTPUT_FORMATS, *VIDEO_FORMATS}))
         raise InvalidInputError(
             f"output {output}: cannot write {path.suffix}; "
             f"use one of {known}, or end the name with / for a folder"
@@ -252,6 +267,7 @@ class Settings:
     subtype: str | None = None
     overwrite: bool = False
     tags: bool = True
+    skip_unchanged: bool = False
 
 
 class EnhancesFiles(Protocol):
@@ -267,6 +283,8 @@ class EnhancesFiles(Protocol):
         subtype: str | None = None,
         overwrite: bool = False,
         tags: bool = True,
+        copy_to: Path | None = None,
+        skip_unchanged: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> FileReport:
         """Enhance ``source`` into ``destination``."""
@@ -333,6 +351,8 @@ def _enhance_one(
             subtype=settings.subtype,
             overwrite=settings.overwrite,
             tags=settings.tags,
+            copy_to=task.copy_to,
+            skip_unchanged=settings.skip_unchanged,
             progress=progress,
         )
     except OvertoneError as error:
