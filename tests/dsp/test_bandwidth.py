@@ -12,7 +12,8 @@ from scipy import signal
 
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
 from overtone.degrade.lowpass import LowPass, apply
-from overtone.dsp.bandwidth import USABLE_DB, CutoffEstimate, CutoffEstimator, estimate_cutoff
+from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator, estimate_cutoff
+from overtone.dsp.bandwidth_model import USABLE_DB
 from overtone.dsp.decimation import decimation_response
 from overtone.errors import InvalidInputError
 

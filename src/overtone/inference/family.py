@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from overtone.dsp.bandwidth import TransitionBand
+from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.inference.bands import OutputBandLimit
 
 FloatArray = NDArray[np.float32]

@@ -25,7 +25,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.dsp.bandwidth import TransitionBand
+from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.dsp.resample import Decimator, StreamResampler, resampled_length
 from overtone.inference.bands import OutputBandLimit
 from overtone.inference.family import Model, ModelInfo

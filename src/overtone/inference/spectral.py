@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.dsp.bandwidth import TransitionBand
+from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.dsp.stft import StreamOverlapAdd, StreamStft, hann
 from overtone.inference.bands import CROSSOVER_START, OutputBandLimit
 from overtone.inference.family import Model, ModelInfo

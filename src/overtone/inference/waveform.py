@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from overtone.dsp.bandwidth import TransitionBand
+from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.dsp.decimation import decimation_response
 from overtone.inference.bands import OutputBandLimit, crossover
 from overtone.inference.family import Model, ModelInfo

@@ -1,0 +1,58 @@
+"""The pool does every item once, here or in processes, and says what became of each."""
+
+import importlib
+import sys
+from functools import partial
+
+import pytest
+
+from overtone import executor
+from overtone.errors import InvalidInputError, OvertoneError
+
+# A module of its own, since the processes have to be able to import it.
+WORK = """
+import os
+from overtone.errors import InvalidInputError
+
+def add(state, item, report):
+    report(0.5)
+    if item == "die":
+        os._exit(3)
+    if item == "fail":
+        raise InvalidInputError("cannot be added")
+    return state + item
+"""
+
+
+@pytest.fixture
+def add(tmp_path, monkeypatch):
+    (tmp_path / "adding.py").write_text(WORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("adding").add
+    monkeypatch.delitem(sys.modules, "adding")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_item_is_done_with_the_state(add, jobs):
+    seen = []
+    done = dict(
+        executor.map(
+            partial(int, 10), add, [1, 2, 3], jobs=jobs, progress=lambda *at: seen.append(at)
+        )
+    )
+    assert done == {1: 11, 2: 12, 3: 13}
+    assert sorted(seen) == [(1, 0.5), (2, 0.5), (3, 0.5)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_work_raises_reaches_the_caller(add, jobs):
+    with pytest.raises(InvalidInputError, match="cannot be added"):
+        list(executor.map(int, add, ["fail", "fail"], jobs=jobs))
+
+
+def test_an_item_whose_process_died_is_lost_or_an_error(add):
+    items = ["die", 1]
+    done = dict(executor.map(int, add, items, jobs=2, lost=lambda item, why: (item, why)))
+    assert done == {"die": ("die", "the process working on it ended with code 3"), 1: 1}
+    with pytest.raises(OvertoneError, match="die: the process working on it ended with code 3"):
+        list(executor.map(int, add, items, jobs=2))
