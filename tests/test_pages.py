@@ -100,7 +100,7 @@ def folder(tmp_path):
     """A run of the AudioUNet family and one by cutoffs, and an empty folder to keep them in."""
     (tmp_path / "kept").mkdir()
     patches = [
-        {"label": label, "lineage_snr_db": snr_db, "lineage_lsd": 4.0, "lsd": 2.0}
+        {"label": label, "kuleshov_snr_db": snr_db, "kuleshov_lsd": 4.0, "lsd": 2.0}
         for label, snr_db in (("spline", 15.0), ("tfilm", 16.26), ("gain", 1.26))
     ]
     cutoffs = [

@@ -42,7 +42,7 @@ OUTPUTS = (
     ("NU-Wave, 16 to 48 kHz, many speakers", "nuwave/multi_x3/*", "nuwave"),
     ("NU-Wave, 16 to 48 kHz, single speaker", "nuwave/single_x3/*", "nuwave"),
 )
-CHECKED = ("lsd", "lineage_lsd", "snr_db", "visqol_mos")
+CHECKED = ("lsd", "kuleshov_lsd", "snr_db", "visqol_mos")
 
 
 def settings_part() -> str:

@@ -88,7 +88,7 @@ def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
             {
                 "run": run.name,
                 "change": differences(first.header.recipe, run.header.recipe) or "-",
-                "pace": run.header.step_core_seconds or run.header.step_seconds,
+                "pace": run.header.step_cpu_seconds or run.header.step_seconds,
                 "mean": cell(found.values(), first.figures),
                 **{label: row["lsd"] for label, row in found.items()},
                 "verdict": verdicts.get(run.name, "").strip(),
@@ -147,7 +147,7 @@ def summary(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
                 "steps": run.records[-1].step,
                 "minutes": run.records[-1].step * run.header.step_seconds / 60,
                 "pace": run.header.step_seconds,
-                "core_pace": run.header.step_core_seconds,
+                "cpu_pace": run.header.step_cpu_seconds,
                 "given": cell(run.given(last).values(), names),
                 "best": cell(run.found(run.best).values(), names),
                 "best_step": run.best.step,
@@ -156,8 +156,8 @@ def summary(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
             }
         )
     costs = [Column("pace", "s a step")]
-    if any(row["core_pace"] is not None for row in rows):
-        costs.append(Column("core_pace", "CPU-s a step"))
+    if any(row["cpu_pace"] is not None for row in rows):
+        costs.append(Column("cpu_pace", "CPU-s a step"))
     columns = [
         *(Column(name, name, 0) for name in ("run", "network", "steps", "minutes")),
         *costs,

@@ -105,7 +105,7 @@ def test_recordings_are_as_long_as_asked_and_sound(tmp_path, seconds):
 def test_the_table_has_the_cost_of_a_second(benchmark, measured):
     code, out, err = benchmark("speed", "-m", "toy", "--lengths", "")
     assert (code, err) == (0, "")
-    assert "0.0100" in out  # 3 core-seconds for 300 s
+    assert "0.0100" in out  # 3 CPU-seconds for 300 s
     assert measured[0][0] == "toy"
     assert measured[0][1]["lengths_s"] == []
 

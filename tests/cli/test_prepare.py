@@ -1,4 +1,4 @@
-"""``overtone prepare``: the lineage's commands work with only the program's name changed."""
+"""``overtone prepare``: the original commands work with only the program's name changed."""
 
 import re
 
@@ -30,15 +30,15 @@ def run(*arguments):
     return result
 
 
-LINEAGE = (
+ORIGINAL = (
     "--file-list speaker1-train-files.txt --in-dir ./VCTK-Corpus/wav48/p225/ --out {out} --scale 4"
     " --sr 16000 --dimension 8192 --stride 4096 --interpolate --low-pass"
 )
-NEW = LINEAGE.replace("--sr", "--rate").replace("--out", "--output")
+NEW = ORIGINAL.replace("--sr", "--rate").replace("--out", "--output")
 
 
 def test_the_published_command(corpus):
-    run("files", *LINEAGE.format(out="x.h5").split(), "--batch-size", 16)
+    run("files", *ORIGINAL.format(out="x.h5").split(), "--batch-size", 16)
     with PatchArchive("x.h5") as archive:
         assert len(archive) == 16  # two in each of ten recordings of 1 s, cut to whole batches
         settings = archive.info.settings
@@ -46,7 +46,7 @@ def test_the_published_command(corpus):
 
 
 def test_the_same_command_in_the_names_of_today(corpus):
-    for name, command in (("old", LINEAGE), ("new", NEW)):
+    for name, command in (("old", ORIGINAL), ("new", NEW)):
         run("files", *command.format(out=f"{name}.h5").split(), "--batch-size=1", "--workers=2")
     old, new = ((corpus.parents[2] / f"{name}.h5").read_bytes() for name in ("old", "new"))
     assert old == new
@@ -56,7 +56,7 @@ def test_the_same_command_in_the_names_of_today(corpus):
 
 
 def test_its_batches_of_128_are_the_default(corpus, capsys, monkeypatch):
-    command = ["overtone", "prepare", "files", *LINEAGE.format(out="x.h5").split()]
+    command = ["overtone", "prepare", "files", *ORIGINAL.format(out="x.h5").split()]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit) as end:
         main()

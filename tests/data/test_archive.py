@@ -64,7 +64,7 @@ def test_patches_come_back_with_their_place(tmp_path, rng, interpolate):
             archive[5]
 
 
-def test_the_datasets_are_the_lineage_s(archive):
+def test_the_datasets_are_those_of_kuleshovs_script(archive):
     with h5py.File(archive) as file:
         assert file["data"].shape == file["label"].shape == (5, 64, 1)
         assert file["data"].dtype == file["label"].dtype == np.float32

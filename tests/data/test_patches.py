@@ -1,4 +1,4 @@
-"""Recordings become patches as the lineage's script makes them."""
+"""Recordings become patches as Kuleshov's script makes them."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from scipy.interpolate import splev, splrep
 
 from overtone.data.patches import PatchSettings, cut, make_pair, patch_starts
 
-LINEAGE = {"scale": 4, "dimension": 512, "stride": 256, "interpolate": True, "low_pass": True}
+SETTINGS = {"scale": 4, "dimension": 512, "stride": 256, "interpolate": True, "low_pass": True}
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 @pytest.mark.parametrize("samples", [1000, 1001, 1007])
-def test_both_sides_of_the_lineage_s_protocol(rng, scale, samples):
+def test_both_sides_of_kuleshovs_protocol(rng, scale, samples):
     high = rng.standard_normal(samples).astype(np.float32)
-    settings = PatchSettings(**LINEAGE | {"scale": scale})
+    settings = PatchSettings(**SETTINGS | {"scale": scale})
     low, cropped = make_pair(high, settings)
     kept = samples // scale * scale
     assert np.array_equal(cropped, high[:kept])
@@ -27,7 +27,7 @@ def test_both_sides_of_the_lineage_s_protocol(rng, scale, samples):
 
 def test_without_interpolation_the_low_side_is_shorter(rng):
     high = rng.standard_normal(1003).astype(np.float32)
-    settings = PatchSettings(**LINEAGE | {"interpolate": False})
+    settings = PatchSettings(**SETTINGS | {"interpolate": False})
     low, cropped = make_pair(high, settings)
     assert (low.size, cropped.size) == (250, 1000)
     assert np.allclose(low, signal.decimate(cropped.astype(float), 4), atol=1e-5)
@@ -35,7 +35,7 @@ def test_without_interpolation_the_low_side_is_shorter(rng):
 
 def test_without_low_pass_samples_are_picked(rng):
     high = rng.standard_normal(1000).astype(np.float32)
-    settings = PatchSettings(**LINEAGE | {"interpolate": False, "low_pass": False})
+    settings = PatchSettings(**SETTINGS | {"interpolate": False, "low_pass": False})
     assert np.array_equal(make_pair(high, settings)[0], high[::4])
 
 
@@ -56,20 +56,20 @@ def test_whole_files_are_cropped_to_256_and_stay_aligned(rng, interpolate, scale
     [(511, []), (512, [0]), (767, [0]), (768, [0, 256]), (1280, [0, 256, 512, 768])],
 )
 def test_patches_start_a_stride_apart_and_fit(samples, starts):
-    assert patch_starts(samples, PatchSettings(**LINEAGE), 0).tolist() == starts
+    assert patch_starts(samples, PatchSettings(**SETTINGS), 0).tolist() == starts
 
 
 def test_sam_keeps_that_fraction_of_the_patches_by_file_and_seed():
-    settings = PatchSettings(**LINEAGE | {"sam": 0.25})
+    settings = PatchSettings(**SETTINGS | {"sam": 0.25})
     samples = 256 * 4001
-    everything = patch_starts(samples, PatchSettings(**LINEAGE), 3)
+    everything = patch_starts(samples, PatchSettings(**SETTINGS), 3)
     kept = patch_starts(samples, settings, 3)
     assert set(kept) < set(everything)
     assert np.all(np.diff(kept) > 0)
     assert kept.size / everything.size == pytest.approx(0.25, abs=0.03)
     assert np.array_equal(kept, patch_starts(samples, settings, 3))
     assert not np.array_equal(kept, patch_starts(samples, settings, 4))
-    other_seed = PatchSettings(**LINEAGE | {"sam": 0.25, "seed": 1})
+    other_seed = PatchSettings(**SETTINGS | {"sam": 0.25, "seed": 1})
     assert not np.array_equal(kept, patch_starts(samples, other_seed, 3))
 
 
@@ -97,4 +97,4 @@ def test_cutting_takes_what_lies_there():
 )
 def test_impossible_settings_are_refused_by_name(wrong, message):
     with pytest.raises(ValidationError, match=message):
-        PatchSettings(**LINEAGE | wrong)
+        PatchSettings(**SETTINGS | wrong)

@@ -1,4 +1,4 @@
-"""The corpora's layouts and splits: nothing in two splits, and the lineage's own lists."""
+"""The corpora's layouts and splits: nothing in two splits, and the papers' own lists."""
 
 import tomllib
 
@@ -35,7 +35,7 @@ def vctk_080(tree):
     return tree([*names, "VCTK-Corpus/txt/p225/p225_001.txt"])
 
 
-def test_the_lineage_s_speaker_is_split_into_223_and_32(vctk_080):
+def test_the_papers_speaker_is_split_into_223_and_32(vctk_080):
     train = splits.vctk(vctk_080, "train", speaker="p225")
     validation = splits.vctk(vctk_080, "validation", speaker="p225")
     assert (len(train.names), len(validation.names)) == (223, 32)

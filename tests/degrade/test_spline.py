@@ -1,4 +1,4 @@
-"""The lineage's way down and up is scipy's, sample by sample, for any length and in any blocks."""
+"""Kuleshov's decimation and spline are scipy's, sample by sample, in blocks of any length."""
 
 from fractions import Fraction
 
@@ -32,7 +32,7 @@ def test_tones_below_the_pass_band_stay_and_tones_above_the_low_nyquist_vanish(s
     assert lost[0, middle].std() < 1e-3
 
 
-def test_decimation_is_the_lineage_s(make_noise):
+def test_decimation_is_scipys(make_noise):
     high = make_noise(16000)
     expected = signal.filtfilt(*signal.cheby1(8, 0.05, 0.8 / 4), high.astype(float))[:, ::4]
     assert np.allclose(decimate(high, 4), expected, atol=1e-5)

@@ -129,7 +129,7 @@ def lost_above_hz(original: np.ndarray, decoded: np.ndarray, rate: int) -> float
     return float(hz[np.flatnonzero(np.convolve(kept, np.ones(5), "same") >= 3)[-1]])
 
 
-def test_the_lineage_decimation_is_replaced_where_it_rolls_off(recording) -> None:
+def test_kuleshovs_decimation_is_replaced_where_it_rolls_off(recording) -> None:
     samples, rate = recording("speech_en_48k")
     low = signal.decimate(soxr.resample(samples[0], rate, 16000), 4)
     estimate = estimate_cutoff(low, 4000)

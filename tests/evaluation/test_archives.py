@@ -15,7 +15,7 @@ from overtone.evaluation.archive_tables import archive_table, summary_table
 from overtone.evaluation.archives import evaluate_archive
 from overtone.evaluation.stats import mean_with_interval
 from overtone.evaluation.systems import System, find_bare_system
-from overtone.metrics import lineage_lsd, lineage_snr_db, lsd, snr_db
+from overtone.metrics import kuleshov_lsd, kuleshov_snr_db, lsd, snr_db
 
 SETTINGS = PatchSettings(
     sample_rate=8000, scale=4, dimension=1024, stride=512, interpolate=True, low_pass=True
@@ -76,8 +76,8 @@ def test_means_and_gains_are_those_of_the_patches(make_archive, better):
     functions = {
         "snr_db": snr_db,
         "lsd": lsd,
-        "lineage_snr_db": lineage_snr_db,
-        "lineage_lsd": lineage_lsd,
+        "kuleshov_snr_db": kuleshov_snr_db,
+        "kuleshov_lsd": kuleshov_lsd,
     }
     assert found.keys() == functions.keys()
     for name, function in functions.items():
@@ -203,6 +203,6 @@ class TestTables:
         text = summary_table([("noise", scores), ("more", scores)]).render("markdown")
         rows = [line for line in text.splitlines() if line.startswith(("| noise", "| more"))]
         assert len(rows) == 4
-        snr = by_metric(scores, "soxr")["lineage_snr_db"]
+        snr = by_metric(scores, "soxr")["kuleshov_snr_db"]
         assert "| noise | 4 | 8000 |" in rows[1]
         assert f"{snr.gain.value:+.2f} [{snr.gain.low:+.2f}, {snr.gain.high:+.2f}]" in rows[1]

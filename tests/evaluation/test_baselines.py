@@ -52,7 +52,7 @@ def test_silence_stays_silence(name):
     assert not upsample(name, np.zeros((1, 4000), np.float32), 4000, 16000).any()
 
 
-def test_spline_is_the_lineage_s_interpolation(make_noise):
+def test_spline_is_kuleshovs_interpolation(make_noise):
     low = decimate(make_noise(16000), 4)
     assert np.array_equal(upsample("spline", low, 4000, 16000), interpolate(low, 4))
 

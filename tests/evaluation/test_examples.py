@@ -42,7 +42,7 @@ def names(folder):
 
 @pytest.mark.parametrize(("rate", "scale"), [(8000, 2), (22050, 4), (44100, 7)])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_signals_are_the_lineage_s(make_noise, rate, scale, channels):
+def test_signals_are_those_of_kuleshovs_protocol(make_noise, rate, scale, channels):
     high = make_noise(rate, 0.1, channels=channels)
     kept = high.shape[1] // scale * scale
     system = System("doubled", "", lambda base, *_: 2 * base, takes_spline=True)

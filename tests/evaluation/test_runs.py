@@ -16,7 +16,7 @@ def loss(step, seconds, **more):
 
 def validation(step, seconds, snr_db):
     rows = [("spline", 15.0), ("tfilm", snr_db), ("gain", snr_db - 15)]
-    rows = [{"label": label, "lineage_snr_db": value, "lsd": 2.0} for label, value in rows]
+    rows = [{"label": label, "kuleshov_snr_db": value, "lsd": 2.0} for label, value in rows]
     return {"step": step, "seconds": seconds, "validation": rows, "score": snr_db}
 
 
@@ -54,8 +54,8 @@ def test_what_is_kept_has_every_validation_some_losses_and_the_recipe(run):
     assert (losses[0], losses[-1]) == (1, 1000)
     # The pace is that of the whole log, in which validation and halts are rare.
     assert done.header.step_seconds == 0.5
-    assert done.found(done.best)["tfilm"]["lineage_snr_db"] == 16.0
-    assert done.given(done.best)["tfilm"]["lineage_snr_db"] == 15.0
+    assert done.found(done.best)["tfilm"]["kuleshov_snr_db"] == 16.0
+    assert done.given(done.best)["tfilm"]["kuleshov_snr_db"] == 15.0
 
 
 def test_keeping_is_reproducible(run):
@@ -73,13 +73,28 @@ def test_steps_that_a_resumed_run_did_again_count_once(run):
     assert found[-1].seconds == 23
 
 
-def test_the_pace_ignores_halts_and_knows_core_seconds(run):
-    records = [loss(s, s + (1000 if s > 200 else 0), core_seconds=2.0 * s) for s in (50, 100, 150)]
-    records += [loss(s, s + 1000, core_seconds=2.0 * s) for s in (250, 300, 350)]
+def test_the_pace_ignores_halts_and_knows_cpu_seconds(run):
+    records = [loss(s, s + (1000 if s > 200 else 0), cpu_seconds=2.0 * s) for s in (50, 100, 150)]
+    records += [loss(s, s + 1000, cpu_seconds=2.0 * s) for s in (250, 300, 350)]
     folder = run([*records, validation(350, 1400, 15.2)])
     done = read_kept(folder)
-    assert (done.header.step_seconds, done.header.step_core_seconds) == (1.0, 2.0)
+    assert (done.header.step_seconds, done.header.step_cpu_seconds) == (1.0, 2.0)
     assert pace([], "seconds") is None
+
+
+def test_old_names_of_figures_and_clocks_are_read(run):
+    folder = run(
+        [loss(s, s, cpu_seconds=2.0 * s) for s in (50, 100)] + [validation(100, 101, 15.2)]
+    )
+    text = kept(folder)
+    old = text.replace("kuleshov_", "lineage_").replace("cpu_seconds", "core_seconds")
+    assert "lineage_snr_db" in old
+    assert "step_core_seconds" in old
+    again, known = folder / "old.jsonl", folder / "new.jsonl"
+    again.write_text(old)
+    known.write_text(text)
+    assert read_run(again).records == read_run(known).records
+    assert read_run(again).header == read_run(known).header
 
 
 def test_a_header_in_the_log_is_believed(run):

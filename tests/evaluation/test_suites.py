@@ -68,7 +68,7 @@ def test_what_is_wrong_with_a_case_is_one_line_and_the_rest_stays(tmp_path, writ
     assert "set: no output of theirs for other; its means are over 1 of 2 cases" in text
 
 
-def test_low_sides_can_be_made_from_references_by_the_lineages_protocol(tmp_path, write):
+def test_inputs_can_be_made_from_references_by_kuleshovs_protocol(tmp_path, write):
     path = write("speech-1/reference.flac", seconds=0.30005)
     write("speech-1/low.flac", 8000)
     suite = read_suite(tmp_path, scale=4)

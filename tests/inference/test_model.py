@@ -37,7 +37,7 @@ def test_shipped_extenders_are_small_and_soon():
         assert info.max_cutoff_hz >= 14000
 
 
-def test_shipped_waveform_models_are_the_lineages():
+def test_shipped_waveform_models_are_those_of_the_paper():
     for info in shipped("waveform"):
         assert info.patch_samples % info.multiple_samples == 0
         assert info.max_cutoff_hz == info.sample_rate / 2 / info.scale

@@ -36,7 +36,7 @@ def ratio_db(wanted, error):
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_the_spline_is_the_lineages(scale):
+def test_the_spline_is_kuleshovs(scale):
     low = np.zeros((1, 201))
     low[0, 100] = 1
     impulse = interpolate(low, scale)[0].astype(float)

@@ -106,7 +106,7 @@ def test_live_output_keeps_pace_and_is_the_offline_one(
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_a_file_from_the_lineages_own_decimation_is_recognised(enhancer, examples_dir):
+def test_a_file_from_kuleshovs_own_decimation_is_recognised(enhancer, examples_dir):
     speech, rate = read_audio(examples_dir / "speech_en_48k.flac")
     low = decimate(resample(speech, rate, 16000), 4)
     plan = enhancer.plan([low], 4000)

@@ -10,8 +10,8 @@ from overtone.metrics import (
     METRICS,
     describe,
     evaluate_pair,
-    lineage_lsd,
-    lineage_snr_db,
+    kuleshov_lsd,
+    kuleshov_snr_db,
     lsd,
     lsd_by_band,
     lsd_hf,
@@ -45,8 +45,8 @@ def test_every_score_is_what_its_own_function_returns(pair):
             "lsd_8_12khz": bands[8000, 11025],
             "side_mid_db": side_mid_db(*pair, 22050, 5500),
             **texture_scores(*pair, 22050, 5500),
-            "lineage_snr_db": lineage_snr_db(*pair),
-            "lineage_lsd": lineage_lsd(*pair),
+            "kuleshov_snr_db": kuleshov_snr_db(*pair),
+            "kuleshov_lsd": kuleshov_lsd(*pair),
         },
         nan_ok=True,  # noise has no voice
     )

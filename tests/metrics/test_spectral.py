@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from overtone.errors import InvalidInputError
-from overtone.metrics import lineage_lsd, lsd, lsd_by_band, lsd_hf, lsd_lf, spectral
+from overtone.metrics import kuleshov_lsd, lsd, lsd_by_band, lsd_hf, lsd_lf, spectral
 
 RATE = 16000
 
@@ -41,12 +41,12 @@ def test_lsd_agrees_with_scipy(pair, samples):
 
 
 @pytest.mark.parametrize("samples", [1025, 9999, 30011])
-def test_lineage_lsd_agrees_with_scipy(pair, samples):
+def test_kuleshov_lsd_agrees_with_scipy(pair, samples):
     reference, estimate = (signal[:samples] for signal in pair)
     y, x = (np.log(scipy_power(signal) + 1e-8) for signal in (reference, estimate))
     expected = np.sqrt(((y - x) ** 2).mean(axis=1)).mean()
     assert expected < 10
-    assert lineage_lsd(reference, estimate) == pytest.approx(expected, abs=1e-9)
+    assert kuleshov_lsd(reference, estimate) == pytest.approx(expected, abs=1e-9)
 
 
 def test_lsd_of_one_frame_agrees_with_a_discrete_fourier_sum(rng):
@@ -70,12 +70,12 @@ def test_a_gain_costs_its_decibels_over_ten(rng, gain_db):
     reference = rng.standard_normal(20000)
     estimate = 10 ** (gain_db / 20) * reference
     assert lsd(reference, estimate) == pytest.approx(abs(gain_db) / 10, abs=1e-6)
-    assert lineage_lsd(reference, estimate) == pytest.approx(
+    assert kuleshov_lsd(reference, estimate) == pytest.approx(
         abs(gain_db) / 10 * math.log(10), abs=1e-6
     )
 
 
-@pytest.mark.parametrize("metric", [lsd, lineage_lsd])
+@pytest.mark.parametrize("metric", [lsd, kuleshov_lsd])
 class TestEitherDistance:
     def test_identical_signals_lie_at_zero(self, metric, pair):
         assert metric(pair[0], pair[0]) == 0
@@ -118,9 +118,9 @@ class TestEitherDistance:
         assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_lineage_lsd_is_ten_at_most(rng):
+def test_kuleshov_lsd_is_ten_at_most(rng):
     loud = 1000 * rng.standard_normal(9000)
-    assert lineage_lsd(loud, np.zeros(9000)) == 10
+    assert kuleshov_lsd(loud, np.zeros(9000)) == 10
     assert lsd(loud, np.zeros(9000)) > 10
 
 

@@ -1,4 +1,4 @@
-"""What every lineage network keeps, and AudioUNet's own parts."""
+"""What every network of the AudioUNet family keeps, and AudioUNet's own parts."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A lineage network's file does what its checkpoint does, at any length the network takes."""
+"""A file of the AudioUNet family does what its checkpoint does, at any length the network takes."""
 
 import onnx
 import pytest

@@ -159,7 +159,7 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
     settings = [
         f"overtone {__version__}; archives, with the start of their SHA-256: {', '.join(heads)}",
         f"systems: {systems}",
-        *settings_lines(["lineage_snr_db", "lineage_lsd"]),
+        *settings_lines(["kuleshov_snr_db", "kuleshov_lsd"]),
         INTERVAL_NOTE,
     ]
     return Table(columns, rows, settings=settings)
@@ -175,7 +175,7 @@ def _by_system(scores: ArchiveScores) -> list[dict[str, SystemScore]]:
 def _summary_row(
     dataset: str, scores: ArchiveScores, by_metric: Mapping[str, SystemScore]
 ) -> Mapping[str, Cell]:
-    snr, lsd = by_metric["lineage_snr_db"], by_metric["lineage_lsd"]
+    snr, lsd = by_metric["kuleshov_snr_db"], by_metric["kuleshov_lsd"]
     settings = scores.info.settings
     return {
         "dataset": dataset,

@@ -20,7 +20,7 @@ from overtone.errors import InvalidInputError
 from overtone.evaluation.stats import Mean, mean_with_interval
 from overtone.evaluation.systems import System, distinct, find_bare_system
 from overtone.files import sha256_of
-from overtone.metrics import lineage_lsd, lineage_snr_db, lsd, snr_db
+from overtone.metrics import kuleshov_lsd, kuleshov_snr_db, lsd, snr_db
 
 FloatArray = NDArray[np.float32]
 Scores = NDArray[np.float64]
@@ -29,8 +29,8 @@ Progress = Callable[[int, int], None]
 METRIC_FUNCTIONS = {
     "snr_db": snr_db,
     "lsd": lsd,
-    "lineage_snr_db": lineage_snr_db,
-    "lineage_lsd": lineage_lsd,
+    "kuleshov_snr_db": kuleshov_snr_db,
+    "kuleshov_lsd": kuleshov_lsd,
 }
 BATCH_PATCHES = 32
 

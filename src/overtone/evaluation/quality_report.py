@@ -30,7 +30,7 @@ from overtone.report.pages import Block, around, join, made_by
 from overtone.report.pictures import plot_spectrograms
 from overtone.report.provenance import LIBRARIES
 
-MEANS = ("lsd", "lsd_hf", "lsd_lf", "lineage_lsd", "snr_db", "si_sdr_db")
+MEANS = ("lsd", "lsd_hf", "lsd_lf", "kuleshov_lsd", "snr_db", "si_sdr_db")
 PERCEPTUAL_MEANS = ("pesq_mos", "stoi")
 VISQOL = "visqol_mos"
 ENVELOPE = ("envelope_db",)

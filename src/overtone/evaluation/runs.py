@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from overtone.errors import InvalidInputError
 from overtone.report.provenance import provenance
@@ -24,13 +24,15 @@ KEPT_LOSSES = 40
 # What a validation says, and its decimals. Rows of waveform networks are named spline, after
 # the network, and gain; rows of the spectral extender after cutoffs.
 FIGURES = {
-    "lineage_snr_db": ("SNR (Kuleshov) in dB", 2),
-    "lineage_lsd": ("LSD (Kuleshov)", 2),
+    "kuleshov_snr_db": ("SNR (Kuleshov) in dB", 2),
+    "kuleshov_lsd": ("LSD (Kuleshov)", 2),
     "lsd": ("LSD", 2),
     "lsd_hf": ("LSD above the cutoff", 2),
     "snr": ("SNR in dB", 1),
     "faithful_snr": ("SNR in dB at fidelity 1", 1),
 }
+# Old logs have these names, and core_seconds for cpu_seconds.
+_OLD_FIGURES = {"lineage_snr_db": "kuleshov_snr_db", "lineage_lsd": "kuleshov_lsd"}
 _GIVEN = {"lsd": "input_lsd", "snr": "input_snr"}
 Scores = Mapping[str, Mapping[str, Any]]
 Item = TypeVar("Item")
@@ -43,13 +45,19 @@ class Record(BaseModel):
 
     step: int
     seconds: float
-    # Logs made before call them core_seconds.
-    core_seconds: float | None = Field(
-        default=None, validation_alias=AliasChoices("core_seconds", "cpu_seconds")
+    cpu_seconds: float | None = Field(
+        default=None, validation_alias=AliasChoices("cpu_seconds", "core_seconds")
     )
     loss: dict[str, float] | None = None
     validation: list[dict[str, float | str]] | None = None
     score: float = -float("inf")
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _rename(cls, rows: Any) -> Any:
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            return rows
+        return [{_OLD_FIGURES.get(key, key): value for key, value in row.items()} for row in rows]
 
 
 class Header(BaseModel):
@@ -59,7 +67,9 @@ class Header(BaseModel):
 
     recipe: dict[str, Any]
     step_seconds: float
-    step_core_seconds: float | None = None
+    step_cpu_seconds: float | None = Field(
+        default=None, validation_alias=AliasChoices("step_cpu_seconds", "step_core_seconds")
+    )
     made: dict[str, str]
 
 
@@ -161,7 +171,7 @@ def kept(run: Path) -> str:
     header = {"recipe": said.get("recipe") or _recipe(run), "made": said.get("made", made)}
     last = records[-1]
     header["step_seconds"] = pace(records, "seconds") or last.seconds / max(1, last.step)
-    header["step_core_seconds"] = pace(records, "core_seconds")
+    header["step_cpu_seconds"] = pace(records, "cpu_seconds")
     losses = {record.step for record in thinned([r for r in records if r.loss], KEPT_LOSSES)}
     lines = [json.dumps(_rounded(header))]
     for record in records:

@@ -20,7 +20,7 @@ from overtone.metrics.perceptual import (
     stoi,
     visqol_mos,
 )
-from overtone.metrics.ratios import lineage_snr_db, si_sdr_db, snr_db
+from overtone.metrics.ratios import kuleshov_snr_db, si_sdr_db, snr_db
 from overtone.metrics.scores import (
     METRICS,
     Metric,
@@ -29,7 +29,7 @@ from overtone.metrics.scores import (
     mean_scores,
     settings_lines,
 )
-from overtone.metrics.spectral import lineage_lsd, lsd, lsd_by_band, lsd_hf, lsd_lf
+from overtone.metrics.spectral import kuleshov_lsd, lsd, lsd_by_band, lsd_hf, lsd_lf
 from overtone.metrics.stereo import side_mid_db
 from overtone.metrics.texture import (
     envelope_db,
@@ -38,6 +38,10 @@ from overtone.metrics.texture import (
     pulses_db,
     texture_scores,
 )
+
+# Their names up to 0.1.
+lineage_lsd = kuleshov_lsd
+lineage_snr_db = kuleshov_snr_db
 
 __all__ = [
     "METRICS",
@@ -48,8 +52,8 @@ __all__ = [
     "evaluate_pair",
     "grain_db",
     "harmonics",
-    "lineage_lsd",
-    "lineage_snr_db",
+    "kuleshov_lsd",
+    "kuleshov_snr_db",
     "lsd",
     "lsd_by_band",
     "lsd_hf",

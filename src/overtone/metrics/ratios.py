@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from overtone.metrics.signals import Channel, Floats, as_float64, channel_mean, mean, sample_blocks
 
-LINEAGE_PATCH_SAMPLES = 8192
-LINEAGE_STRIDE_SAMPLES = 4096
+KULESHOV_PATCH_SAMPLES = 8192
+KULESHOV_STRIDE_SAMPLES = 4096
 # An error this far below the signal is as_float64 rounding, not a difference between recordings.
 _ROUNDING = 1e-28
 
@@ -29,12 +29,12 @@ def si_sdr_db(reference: ArrayLike, estimate: ArrayLike) -> float:
     return channel_mean(_si_sdr, reference, estimate)
 
 
-def lineage_snr_db(
+def kuleshov_snr_db(
     reference: ArrayLike,
     estimate: ArrayLike,
     *,
-    patch_samples: int = LINEAGE_PATCH_SAMPLES,
-    stride_samples: int = LINEAGE_STRIDE_SAMPLES,
+    patch_samples: int = KULESHOV_PATCH_SAMPLES,
+    stride_samples: int = KULESHOV_STRIDE_SAMPLES,
 ) -> float:
     """Return the SNR in dB as AudioUNet and TFiLM compute it: the mean over patches.
 
@@ -47,7 +47,7 @@ def lineage_snr_db(
         starts = range(0, max(y.size - patch_samples, 0) + 1, stride_samples)
         patches = (slice(start, start + patch_samples) for start in starts)
         return mean(
-            _lineage_patch_snr(as_float64(y[patch]), as_float64(x[patch])) for patch in patches
+            _kuleshov_patch_snr(as_float64(y[patch]), as_float64(x[patch])) for patch in patches
         )
 
     return channel_mean(snr, reference, estimate)
@@ -82,5 +82,5 @@ def _si_sdr(y: Channel, x: Channel) -> float:
     return _ratio_db(scale**2 * energy, distortion)
 
 
-def _lineage_patch_snr(y: Floats, x: Floats) -> float:
+def _kuleshov_patch_snr(y: Floats, x: Floats) -> float:
     return _ratio_db(float(np.mean(y**2)), float(np.mean((y - x) ** 2)) + 1e-6)

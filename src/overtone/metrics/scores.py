@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike
 
 from overtone.metrics.perceptual import PESQ_PIECE_S, dnsmos_mos, pesq_mos, stoi, visqol_mos
 from overtone.metrics.ratios import (
-    LINEAGE_PATCH_SAMPLES,
-    LINEAGE_STRIDE_SAMPLES,
-    lineage_snr_db,
+    KULESHOV_PATCH_SAMPLES,
+    KULESHOV_STRIDE_SAMPLES,
+    kuleshov_snr_db,
     si_sdr_db,
     snr_db,
 )
@@ -21,7 +21,7 @@ from overtone.metrics.spectral import (
     HOP_SAMPLES,
     band_bins,
     band_edges_hz,
-    lineage_lsd,
+    kuleshov_lsd,
     lsd_of_bins,
 )
 from overtone.metrics.stereo import LIMIT_DB, is_stereo, side_mid_db
@@ -107,15 +107,15 @@ METRICS: Mapping[str, Metric] = {
         "modulation of the Hilbert envelope of the 6 kHz above the cutoff at 80 to 400 Hz, in "
         "windows of 40 ms; the reference's own is best",
     ),
-    "lineage_snr_db": Metric(
+    "kuleshov_snr_db": Metric(
         "SNR (Kuleshov)",
         "dB",
         True,
         2,
-        f"mean over patches of {LINEAGE_PATCH_SAMPLES} samples, stride {LINEAGE_STRIDE_SAMPLES}, "
+        f"mean over patches of {KULESHOV_PATCH_SAMPLES} samples, stride {KULESHOV_STRIDE_SAMPLES}, "
         "1e-6 added inside the mean square of the error",
     ),
-    "lineage_lsd": Metric(
+    "kuleshov_lsd": Metric(
         "LSD (Kuleshov)",
         "",
         False,
@@ -184,8 +184,8 @@ def evaluate_pair(
         scores["side_mid_db"] = side_mid_db(reference, estimate, sample_rate, cutoff_hz)
     if cutoff_hz is not None:
         scores |= texture_scores(reference, estimate, sample_rate, cutoff_hz)
-    scores["lineage_snr_db"] = lineage_snr_db(reference, estimate)
-    scores["lineage_lsd"] = lineage_lsd(reference, estimate)
+    scores["kuleshov_snr_db"] = kuleshov_snr_db(reference, estimate)
+    scores["kuleshov_lsd"] = kuleshov_lsd(reference, estimate)
     if perceptual:
         scores["visqol_mos"] = visqol_mos(reference, estimate, sample_rate)
         scores["pesq_mos"] = pesq_mos(reference, estimate, sample_rate)

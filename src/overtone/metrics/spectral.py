@@ -1,6 +1,6 @@
 """Log-spectral distances (LSD): how far, bin by bin, two log spectra lie apart.
 
-The numbers in papers come from two incompatible definitions, :func:`lsd` and :func:`lineage_lsd`.
+The numbers in papers come from two incompatible definitions, :func:`lsd` and :func:`kuleshov_lsd`.
 Spectra are taken a block of frames at a time, so memory does not grow with the length.
 """
 
@@ -72,7 +72,7 @@ def lsd_by_band(
     return dict(zip(edges, lsd_of_bins(reference, estimate, bands), strict=True))
 
 
-def lineage_lsd(reference: ArrayLike, estimate: ArrayLike) -> float:
+def kuleshov_lsd(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Return the log-spectral distance as AudioUNet and TFiLM compute it.
 
     The STFT of :func:`lsd`, but the natural logarithm of |S|^2 + 1e-8, the root of the mean over
