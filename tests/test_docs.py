@@ -100,6 +100,8 @@ def test_commands_run(words, recordings, monkeypatch, capsys):
     parse(arguments)
     if arguments[0] not in RUN:
         return
+    if "talk.mp4" in arguments:
+        write_film(recordings / "talk.mp4")
     if arguments[0] == "plot":
         soundfile.write("call.enhanced.wav", np.zeros(48000), 48000)
     if "-j" in arguments:  # as many processes take a second each to start
@@ -109,6 +111,23 @@ def test_commands_run(words, recordings, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code, capsys.readouterr().err
+
+
+def write_film(path):
+    """A second of moving pictures and the speech of call.wav."""
+    av = pytest.importorskip("av")
+    speech, rate = soundfile.read(path.with_name("call.wav"), dtype="float32")
+    with av.open(str(path), "w") as film:
+        pictures = film.add_stream("mpeg4", rate=5, width=32, height=32, pix_fmt="yuv420p")
+        sound = film.add_stream("aac", rate=rate, layout="stereo")
+        for number in range(5):
+            image = np.full((32, 32, 3), 40 * number, np.uint8)
+            film.mux(pictures.encode(av.VideoFrame.from_ndarray(image)))
+        samples = av.AudioFrame.from_ndarray(speech.reshape(1, -1), "flt", "stereo")
+        samples.sample_rate = rate
+        film.mux(sound.encode(samples))
+        for stream in (pictures, sound):
+            film.mux(stream.encode())
 
 
 def parse(arguments):
