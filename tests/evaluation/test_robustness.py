@@ -12,6 +12,7 @@ from overtone.cli import main
 from overtone.degrade.conditions import (
     CLIPPING,
     CODEC,
+    HIGH_PASS,
     LEVEL,
     LOW_PASS,
     NOISE,
@@ -72,7 +73,7 @@ def power_db(x, low_hz, high_hz):
 
 def test_the_matrix_has_what_it_promises(cells):
     groups = {cell.group for cell in cells.values()}
-    assert groups == {LOW_PASS, CODEC, NOISE, CLIPPING, LEVEL}
+    assert groups == {LOW_PASS, CODEC, HIGH_PASS, NOISE, CLIPPING, LEVEL}
     assert len(cells) == len(matrix(RATE))  # no name twice
     rows = {cell.row for cell in cells.values()}
     families = ("Butterworth 2", "Butterworth 10", "Chebyshev I", "elliptic", "Bessel", "soxr")
@@ -112,6 +113,19 @@ def test_a_low_rate_file_is_handed_over_as_one(cells, speech):
     assert damaged(cells["soxr, brought back, 4 kHz"], speech).sample_rate == RATE
     assert damaged(cells["GSM, 8 kHz, 13 kbit/s"], speech).sample_rate == 8000
     assert damaged(cells["MP3, 16 kbit/s"], speech).sample_rate == RATE // 2
+
+
+@pytest.mark.parametrize("low_hz", [150, 300])
+def test_a_telephone_band_lacks_both_ends_and_the_reference_only_the_low_one(cells, low_hz):
+    cell = cells[f"telephone band, {low_hz} Hz"]
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    one = damaged(cell, noise)
+    low, middle, high = (0, low_hz / 2), (2 * low_hz, 3500), (4500, 24e3)
+    for samples, lost in ((one.samples, (low, high)), (one.reference, (low,))):
+        for band in (low, middle, high):
+            lost_db = power_db(noise, *band) - power_db(samples, *band)
+            assert lost_db > 20 if band in lost else abs(lost_db) < 0.5
+    assert cell.cutoff_hz == 4000
 
 
 @pytest.mark.parametrize("snr", [40, 10])

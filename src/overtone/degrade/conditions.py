@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import signal
 
 from overtone.degrade.codecs import (
     aac_roundtrip,
@@ -23,7 +24,8 @@ from overtone.dsp.resample import resample
 
 Samples = NDArray[np.float32]
 
-LOW_PASS, CODEC, NOISE, CLIPPING, LEVEL = "low-pass", "codec", "noise", "clipping", "level"
+LOW_PASS, CODEC, HIGH_PASS = "low-pass", "codec", "high-pass"
+NOISE, CLIPPING, LEVEL = "noise", "clipping", "level"
 """The groups of conditions."""
 CUTOFFS_HZ = (1000, 2000, 3000, 4000, 6000, 8000, 11000, 14000)
 HIGHEST_PART_OF_NYQUIST = 0.75
@@ -45,11 +47,13 @@ AAC_KBPS = (16, 24, 32, 48, 64, 96, 128)
 TELEPHONE_KBPS = {"GSM": 13, "mu-law": 64}
 LOWEST_FULL_RATE_MP3_KBPS = 32
 """MP3 from 32 kHz up starts here; what is smaller is coded at half the rate."""
+HIGH_PASSES_HZ = (150, 300)
+"""Below them a telephone passes nothing; 300 Hz is the classic lower edge."""
 SNRS_DB = (40, 30, 20, 10)
 CLIPPED_PERCENT = (1, 5, 10)
 PEAKS_DBFS = (-60, -50, -40, -30, -20, -10, 0)
 USUAL_CUTOFF_HZ = 4000.0
-"""Of the low-pass after noise, clipping or a change of level."""
+"""Of the low-pass after a high-pass, noise, clipping or a change of level."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,14 @@ class Condition:
         return f"{self.row}, {self.column} {UNITS[self.group]}"
 
 
-UNITS = {LOW_PASS: "kHz", CODEC: "kbit/s", NOISE: "dB SNR", CLIPPING: "%", LEVEL: "dBFS"}
+UNITS = {
+    LOW_PASS: "kHz",
+    CODEC: "kbit/s",
+    HIGH_PASS: "Hz",
+    NOISE: "dB SNR",
+    CLIPPING: "%",
+    LEVEL: "dBFS",
+}
 
 
 def matrix(sample_rate: int, usual_cutoff_hz: float = USUAL_CUTOFF_HZ) -> list[Condition]:
@@ -130,6 +141,10 @@ def _usual_conditions(cutoff_hz: float) -> list[Condition]:
 
     low_pass = replace(FILTERS[USUAL_FILTER], cutoff_hz=cutoff_hz)
     return [
+        *(
+            condition(HIGH_PASS, "telephone band", hz, _high_passed(hz, low_pass))
+            for hz in HIGH_PASSES_HZ
+        ),
         *(condition(NOISE, "white noise", snr, _noisy(snr, low_pass)) for snr in SNRS_DB),
         *(
             condition(CLIPPING, "clipped", part, _clipped(part, low_pass))
@@ -171,6 +186,17 @@ def _telephone(codec: str) -> Degrade:
     def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
         low = resample(x[None], rate, 8000)[0]
         return Degraded(telephone_roundtrip(low, codec), 8000, x)
+
+    return degrade
+
+
+def _high_passed(low_hz: float, low_pass: LowPass) -> Degrade:
+    # The low frequencies are lost to the reference, too: nobody promises to give them back.
+    def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
+        sos = signal.butter(4, low_hz, "highpass", fs=rate, output="sos")
+        padding = min(x.size - 1, rate // 10)
+        high = signal.sosfiltfilt(sos, x, padlen=padding).astype(np.float32)
+        return Degraded(apply(high, rate, low_pass), rate, high)
 
     return degrade
 

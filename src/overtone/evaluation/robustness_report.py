@@ -50,10 +50,10 @@ def settings(matrix: Matrix) -> list[str]:
         " thread",
         f"{len(clips)} clips of {matrix.seconds:g} s, mono, {rates} kHz, seed {matrix.seed}; means"
         " over clips; input: the degraded clip, resampled by soxr VHQ where its rate is lower",
-        "filters are applied with zero phase; noise, clipping and level come before a Chebyshev I"
-        " low-pass (order 8, 0.05 dB)",
-        "the reference is the clip; for noise and clipping the clip with the same noise or"
-        " clipping; for levels the known gain is taken out before scoring",
+        "filters are applied with zero phase; high-pass, noise, clipping and level come before a"
+        " Chebyshev I low-pass (order 8, 0.05 dB)",
+        "the reference is the clip; for high-pass, noise and clipping the clip with the"
+        " same; for levels the known gain is taken out before scoring",
         "LSD-HF and the envelope start at the filter's cutoff, or where a codec's output falls"
         " 10 dB under the original",
         *settings_lines(SCORES),
