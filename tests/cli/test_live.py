@@ -79,7 +79,7 @@ def live(monkeypatch, capsys):
 def test_what_is_played_is_what_was_said_enhanced_and_later(live, device):
     code, _, err = live("--cutoff", "4k", "--input-device", "0", "--output-device", "Head")
     assert code == 0
-    assert "53 ms later" in err
+    assert "37 ms later" in err
     played = np.concatenate(device.stream.written)
     stream = StreamEnhancer(48000, cutoff_hz=4000, enhancer=Enhancer(device="cpu", threads=1))
     wanted = stream.push(device.sound.T)

@@ -6,7 +6,6 @@ import pytest
 from overtone.audio.files import read_audio
 from overtone.inference.model import load_model
 from overtone.inference.pipeline import EnhanceStream
-from overtone.inference.spectral import FrameResidual
 from overtone.inference.stereo import StereoWidth
 
 RATE, CUTOFF_HZ, GAIN = 48000, 4000.0, 1.0
@@ -15,7 +14,7 @@ CONDITIONS = {"cutoff_hz": CUTOFF_HZ, "fidelity": 0.0}
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model(device="cpu", threads=1)
+    return load_model("speech-faithful", device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def test_the_top_is_about_as_wide_as_the_recording(model, voices, side):
 
 
 def residual(model):
-    return FrameResidual(model, 1, GAIN, CONDITIONS)
+    return model.residual_stream(1, GAIN, CONDITIONS)
 
 
 def test_any_chunking_gives_the_same_samples(model, voices, rng):
@@ -116,13 +115,13 @@ def test_any_chunking_gives_the_same_samples(model, voices, rng):
 
 def test_stereo_is_as_late_as_mono_and_runs_the_network_once_a_channel(model, voices, monkeypatch):
     ran = []
-    run_network = model.run
+    run_network = model.network.run
 
     def spy(signals, *rest):
         ran.append(signals["spectrum"].shape[:2])
         return run_network(signals, *rest)
 
-    monkeypatch.setattr(model, "run", spy)
+    monkeypatch.setattr(model.network, "run", spy)
     given = [
         sum(stream.push(signal[:, k : k + 480]).shape[1] for k in range(0, 24000, 480))
         for signal, stream in (

@@ -116,7 +116,11 @@ def test_an_impulse_comes_out_after_the_stated_latency(enhancer, rate_in, rate_o
         if start <= place < start + block:
             samples[place - start] = 0.5
         heard.append(stream.push(samples))
-    peak = int(np.argmax(np.abs(np.concatenate(heard))))
+    # What is new above the cutoff has moments of its own.
+    out = np.concatenate(heard)
+    spectrum = np.fft.rfft(out)
+    spectrum[np.fft.rfftfreq(out.size, 1 / rate_out) > 0.9 * rate_in / 4] = 0
+    peak = int(np.argmax(np.abs(np.fft.irfft(spectrum, out.size))))
     delay = peak - place * rate_out / rate_in
     # What lies below the cutoff is half the impulse's band: its peak is a sample or two wide.
     assert delay == pytest.approx(stream.latency_samples, abs=1 + rate_out / rate_in)
@@ -165,7 +169,8 @@ def test_future_input_never_changes_emitted_samples(enhancer, rng, rate):
     np.testing.assert_array_equal(*outs)
 
 
-def test_level_and_speech_level_mean_the_same_gain(enhancer, call):
+def test_level_and_speech_level_mean_the_same_gain(call):
+    enhancer = Enhancer("speech-faithful", device="cpu", threads=1)
     call = call[:, :8000]
     assumed = run(StreamEnhancer(8000, enhancer=enhancer), [call])
     stated = run(StreamEnhancer(8000, level_dbfs=-26, enhancer=enhancer), [call])

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from overtone.cli import app
 from overtone.data.corpora import SampleStore
-from overtone.export import spectral
+from overtone.export import frames
 from overtone.training.spectral import SpectralRecipe
 
 RECIPE = """
@@ -117,14 +117,14 @@ def exported(tmp_path_factory, checkpoint):
     """
     folder = tmp_path_factory.mktemp("export")
     path, exact = folder / "tiny.onnx", folder / "exact.onnx"
-    shrink = spectral.shrink
+    shrink = frames.shrink
 
     def keep_a_copy(proto):
         onnx.save(proto, str(exact))
         shrink(proto)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectral, "shrink", keep_a_copy)
+        patch.setattr(frames, "shrink", keep_a_copy)
         result = CliRunner().invoke(app, ["export", str(checkpoint), "-o", str(path)])
     assert result.exit_code == 0, result.output
     return SimpleNamespace(path=path, exact=exact, said=result.output)

@@ -335,7 +335,8 @@ def test_what_is_wrong_with_the_table_is_said_with_its_key(tmp_path, recipe, tab
 
 def test_the_second_stage_fits_the_first():
     folder = Path(__file__).resolve().parents[2] / "configs"
-    first, second = (load_recipe(folder / f"{n}.toml") for n in ("speech", "speech_adversarial"))
+    names = "speech_faithful", "speech_adversarial"
+    first, second = (load_recipe(folder / f"{name}.toml") for name in names)
     assert second.model == first.model
     assert second.corpora == first.corpora
     assert second.adversarial

@@ -16,9 +16,9 @@ import overtone
 from overtone import Enhancer, load_model
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.errors import ConfigError, InvalidInputError
-from overtone.export import spectral
+from overtone.export import frames
+from overtone.export.frames import ROUNDING_TOLERANCE
 from overtone.export.graph import LARGE_WEIGHT
-from overtone.export.spectral import ROUNDING_TOLERANCE
 from overtone.inference.family import METADATA_KEY
 from overtone.training import checkpoint as checkpoints
 from overtone.training.release import export
@@ -210,7 +210,7 @@ def test_enhanced_examples_have_the_exact_length(
 @pytest.fixture
 def ready(monkeypatch, exported):
     """Let the graph be the one that was traced once: tracing takes ten seconds."""
-    monkeypatch.setattr(spectral, "graph", lambda model, info: onnx.load(exported.exact))
+    monkeypatch.setattr(frames, "graph", lambda *_: onnx.load(exported.exact))
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_a_graph_that_rounding_spoils_is_not_written(ready, checkpoint, tmp_path
                 zeros = np.zeros(weight.dims, np.float32)
                 weight.CopyFrom(onnx.numpy_helper.from_array(zeros, weight.name))
 
-    monkeypatch.setattr(spectral, "shrink", spoil)
+    monkeypatch.setattr(frames, "shrink", spoil)
     with pytest.raises(ConfigError, match=r"last: with 8-bit weights .*not written"):
         export(checkpoint, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
@@ -266,7 +266,7 @@ def test_a_graph_that_rounding_spoils_is_not_written(ready, checkpoint, tmp_path
 
 @pytest.mark.parametrize("worst", [2e-4, float("nan"), float("inf")])
 def test_the_verdict_on_the_graph_decides(ready, checkpoint, tmp_path, monkeypatch, worst):
-    monkeypatch.setattr(spectral, "disagreement", lambda *_, **__: worst)
+    monkeypatch.setattr(frames, "disagreement", lambda *_, **__: worst)
     with pytest.raises(ConfigError, match="not written"):
         export(checkpoint, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())

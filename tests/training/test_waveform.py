@@ -250,7 +250,10 @@ def test_a_checkpoint_of_another_network_is_not_resumed(run):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"network": "wavenet"}, "network: 'wavenet' is unknown; use one of extender, audiounet"),
+        (
+            {"network": "wavenet"},
+            "network: 'wavenet' is unknown; use one of extender, source-filter",
+        ),
         ({"network": "tfilm", "model": {"filters": [4]}}, "filters and kernels need one value"),
     ],
 )

@@ -25,6 +25,7 @@ from overtone.cli.options import (
     DeviceOption,
     FidelityOption,
     ModelOption,
+    StrengthOption,
     parse_cutoff,
     parse_rate,
 )
@@ -97,6 +98,7 @@ def enhance(
         ),
     ] = None,
     fidelity: FidelityOption = None,
+    strength_db: StrengthOption = 0.0,
     device: DeviceOption = Device.AUTO,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files done at the same time.")
@@ -156,6 +158,7 @@ def enhance(
         model=model,
         device=device.value,
         fidelity=fidelity,
+        strength_db=strength_db,
         output_rate=rate,
         cutoff_hz=cutoff,
         subtype=SUBTYPES[bits] if bits else None,

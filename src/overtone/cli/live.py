@@ -13,6 +13,7 @@ from overtone.cli.options import (
     FidelityOption,
     LevelOption,
     ModelOption,
+    StrengthOption,
     parse_hertz,
     parse_rate,
 )
@@ -67,6 +68,7 @@ def live(
     ] = False,
     model: ModelOption = "auto",
     fidelity: FidelityOption = None,
+    strength_db: StrengthOption = 0.0,
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Enhance from the microphone to the loudspeaker, until Ctrl-C.
@@ -95,6 +97,7 @@ def live(
         model=model,
         device=device.value,
         fidelity=fidelity,
+        strength_db=strength_db,
     )
     meter = _MeterLine()
     typer.echo(f"live, {1000 * enhancer.latency_s:.0f} ms later; Ctrl-C stops", err=True)

@@ -79,6 +79,16 @@ FidelityOption = Annotated[
         show_default=False,
     ),
 ]
+StrengthOption = Annotated[
+    float,
+    typer.Option(
+        "--strength",
+        min=-40,
+        max=40,
+        metavar="DB",
+        help="Makes the new high band louder, or, below 0, tames it; what was given stays.",
+    ),
+]
 LevelOption = Annotated[
     float | None,
     typer.Option(

@@ -16,6 +16,7 @@ from overtone.cli.options import (
     FidelityOption,
     LevelOption,
     ModelOption,
+    StrengthOption,
     parse_hertz,
     parse_rate,
 )
@@ -107,6 +108,7 @@ def stream(
     ] = 20,
     model: ModelOption = "auto",
     fidelity: FidelityOption = None,
+    strength_db: StrengthOption = 0.0,
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Enhance a stream from standard input to standard output.
@@ -133,6 +135,7 @@ def stream(
         model=model,
         device=device.value,
         fidelity=fidelity,
+        strength_db=strength_db,
     )
     interrupted = _copy(enhancer, pcm, limit, block_ms, wav=sample_format is Format.WAV)
     if interrupted:

@@ -51,6 +51,7 @@ class CropSampler:
         self.store, self.corpora = store, corpora
         self.sample_rate, self.seed = sample_rate, seed
         self.augmentation = Augmentation(degrade, sample_rate, crop_samples)
+        self.synthetic_prob = degrade.synthetic_prob
         self.files = [store.select(number, split) for number in range(len(corpora))]
         for corpus, files in zip(corpora, self.files, strict=True):
             if not files:
@@ -93,4 +94,6 @@ class CropSampler:
         length = padded if speed == 1 else fft.next_fast_len(round(speed * padded), True)
         start = int(rng.integers(0, max(1, file.length - length + 1)))
         crop = self.store.crop(file, start, length)
+        if self.synthetic_prob and rng.random() < self.synthetic_prob:
+            return self.augmentation.synthetic(rng), length / padded
         return self.augmentation.spectrum(crop), length / padded

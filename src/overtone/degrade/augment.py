@@ -80,6 +80,15 @@ class DegradeConfig(Settings):
     codec_prob: float = Field(default=0.0, ge=0, le=1)
     min_codec_fall_db: float = Field(default=0.5, ge=0)
     max_codec_fall_db: float = Field(default=1.3, ge=0)
+    # Recordings without their lowest band, as telephones and microphones with a filter leave it.
+    high_pass_prob: float = Field(default=0.0, ge=0, le=1)
+    min_high_pass_hz: float = Field(default=80.0, gt=0)
+    max_high_pass_hz: float = Field(default=400.0, gt=0)
+    # Levels that change within a crop, once or twice, by up to 40 dB down or 20 dB up.
+    level_step_prob: float = Field(default=0.0, ge=0, le=1)
+    # Steady tones, steady noise and clicks in place of a recording: what must not gain a high band
+    # that pulses or hisses, nor one that begins too soon.
+    synthetic_prob: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
@@ -88,6 +97,7 @@ class DegradeConfig(Settings):
             ("min_gain_db", "max_gain_db"),
             ("min_noise_db", "max_noise_db"),
             ("min_codec_fall_db", "max_codec_fall_db"),
+            ("min_high_pass_hz", "max_high_pass_hz"),
         ):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(
@@ -144,6 +154,24 @@ class Augmentation:
         played[:kept] = spectrum[:kept] * np.float32(self.padded / samples.size)
         return played
 
+    def synthetic(self, rng: np.random.Generator) -> NDArray[np.complex64]:
+        """The spectrum ``[bins]`` of steady tones, steady noise or clicks, with an RMS of 1."""
+        n, kind = self.padded, rng.integers(3)
+        if kind == 0:
+            hz = np.exp(rng.uniform(np.log(150), np.log(9000), rng.integers(1, 5)))
+            phase = 2 * np.pi * (hz[:, None] * np.arange(n) / self.sample_rate + rng.random((1, 1)))
+            tones = np.sum(rng.uniform(0.2, 1, (hz.size, 1)) * np.sin(phase), axis=0)
+            samples = tones + 10 ** (rng.uniform(-90, -60) / 20) * rng.standard_normal(n)
+        elif kind == 1:
+            slope = (1 + self.frequencies / 200) ** (-rng.uniform(0, 4) / 6)
+            parts = rng.standard_normal((2, slope.size))
+            samples = fft.irfft((parts[0] + 1j * parts[1]) * slope, n)
+        else:
+            samples = 10 ** (rng.uniform(-60, -30) / 20) * rng.standard_normal(n)
+            for at in rng.integers(0, n, rng.integers(1, 8)):
+                samples[at] += rng.uniform(3, 30) * rng.choice([-1, 1])
+        return np.asarray(fft.rfft(samples / (samples.std() + 1e-9)), np.complex64)
+
     def bandwidths(
         self, rng: np.random.Generator, ends_hz: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -177,6 +205,8 @@ class Augmentation:
         gain = config.level_rms * 10 ** (
             rng.uniform(config.min_gain_db, config.max_gain_db, size) / 20
         )
+        for item in self._chosen(rng, size, config.high_pass_prob):
+            spectrum[item] *= self._high_pass(rng)
         spectrum *= self._random_eq(rng, size) * gain[:, None].astype(np.float32)
         response, edges = self._responses(rng, bandwidth_hz, filters)
         jitter = rng.uniform(1 - config.cutoff_jitter, 1 + config.cutoff_jitter, size)
@@ -188,7 +218,33 @@ class Augmentation:
         for item in np.flatnonzero(rng.random(size) < config.codec_prob):
             fall_db = rng.uniform(config.min_codec_fall_db, config.max_codec_fall_db)
             low[item] = transform_coded(low[item], self.sample_rate, fall_db)
-        return Degraded(fft.irfft(spectrum, self.padded)[:, :length], low, cutoff)
+        clean = fft.irfft(spectrum, self.padded)[:, :length]
+        for item in self._chosen(rng, size, config.level_step_prob):
+            steps = self._level_steps(rng)
+            clean[item] *= steps
+            low[item] *= steps
+        return Degraded(clean, low, cutoff)
+
+    def _chosen(self, rng: np.random.Generator, size: int, prob: float) -> NDArray[np.intp]:
+        """The items that something is done to; draws nothing where it is done to none."""
+        return np.flatnonzero(rng.random(size) < prob) if prob else np.zeros(0, np.intp)
+
+    def _high_pass(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """The magnitude ``[bins]`` of a random Butterworth high-pass."""
+        c, order = self.config, rng.integers(2, 9)
+        hz = np.exp(rng.uniform(np.log(c.min_high_pass_hz), np.log(c.max_high_pass_hz)))
+        ratio = hz / np.maximum(self.frequencies, 1e-3)
+        return np.asarray(1 / np.sqrt(1 + ratio ** (2 * order)), np.float32)
+
+    def _level_steps(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Gains ``[samples]`` with one or two steps of 5 ms."""
+        db = np.zeros(self.crop_samples)
+        for _ in range(rng.integers(1, 3)):
+            db[rng.integers(0, db.size) :] += rng.uniform(-40, 20)
+        width = max(1, self.sample_rate // 200)
+        padded = np.pad(np.clip(db, -45, 10), (width // 2, width - width // 2 - 1), mode="edge")
+        smooth = np.convolve(padded, np.full(width, 1 / width), mode="valid")
+        return np.asarray(10 ** (smooth / 20), np.float32)
 
     def _responses(
         self,

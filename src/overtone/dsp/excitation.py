@@ -10,35 +10,44 @@ excitations are ordinary signal processing, outside any network:
    *swell*, a fast mean over a slow one, it becomes sharp ``pulses``.
 3. White noise times that square is ``modulated_noise``: breath between the pulses of a voice.
 4. White noise as it is, ``noise``.
+5. Mixtures have no one pitch, and their absolute value is full of differences between tones. For
+   them the whitened band itself moves up: by steps of its own width (spectral band replication,
+   Dietz et al. 2002), ``copy_up``, or reflected at the cutoff first, ``mirror``.
 
-The first two are whitened again, bin by bin, so that all have unit power at every frequency. All
-means but those over frequency look back only. The noise is a function of a seed, the channel and
-the number of the sample, so that any way of cutting a recording into blocks gives the same.
+What comes of absolute values is whitened again, bin by bin, so that all have unit power at every
+frequency. All means but those over frequency look back only. The noise is a function of a seed, the
+channel and the number of the sample, so that any way of cutting a recording into blocks gives the
+same.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.dsp.stft import StreamOverlapAdd, StreamStft, hann
+from overtone.dsp.stft import FrameDelay, StreamOverlapAdd, StreamStft, hann
 
 FloatArray = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
 
-NAMES = ("pulses", "modulated_noise", "noise")
+# In the order of a waveform's making; the last two are made of bins.
+WAVES = ("pulses", "modulated_noise", "noise")
+COPIES = ("copy_up", "mirror")
+NAMES = WAVES + COPIES
 
 
 @dataclass(frozen=True)
 class ExcitationConstants:
     """What defines the excitations; travels in a model's metadata, for other runtimes to repeat.
 
-    The kept band is used from ``lowest_hz`` to ``highest_hz``, or to where the crossover begins,
-    ``crossover_start`` of the cutoff. Local means run over ``whitening_bins``. The swell is the
-    mean over the last ``fast_samples`` divided by that over the last ``slow_samples``.
+    The kept band is used from ``lowest_hz`` to where the crossover begins, ``crossover_start`` of
+    the cutoff; for a waveform, at most to ``highest_hz``. Local means run over ``whitening_bins``.
+    The swell is the mean over the last ``fast_samples`` divided by that over the last
+    ``slow_samples``. Copies are of the last ``copied_part`` of the band.
     """
 
     lowest_hz: float = 80.0
@@ -46,6 +55,7 @@ class ExcitationConstants:
     crossover_start: float = 0.97
     whitening_bins: int = 15
     whitening_floor: float = 1e-10
+    copied_part: float = 0.75
     fast_samples: int = 32
     slow_samples: int = 1024
     swell_floor: float = 1e-6
@@ -111,6 +121,23 @@ class TrailingMean:
         return ((total[:, n:] - total[:, :-n]) / n).astype(np.float32)
 
 
+def copy_sources(
+    bins: int, top: int, constants: ExcitationConstants, *, mirror: bool
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Which bin each of ``bins`` is copied from, and whether its conjugate is.
+
+    ``top`` is the first bin above the kept band. Distances are multiples of four bins: with a hop
+    of a quarter of the window, the frames of a moved band then agree in phase.
+    """
+    step = max(4, int(constants.copied_part * top) // 4 * 4)
+    at = np.arange(bins)
+    times = (at - top) // step + 1
+    source = np.where(at >= top, at - times * step, at)
+    conjugate = mirror & (at >= top) & (times % 2 == 1)
+    source = np.where(conjugate, top // 2 * 4 + (times - 1) * step - at, source)
+    return np.clip(source, 0, bins - 1), conjugate
+
+
 class Excitations:
     """Makes excitation frames from frames of the recording, ``hops - 1`` frames late.
 
@@ -121,6 +148,7 @@ class Excitations:
     def __init__(
         self,
         constants: ExcitationConstants,
+        names: Sequence[str] = WAVES,
         *,
         sample_rate: int,
         window_samples: int,
@@ -131,47 +159,71 @@ class Excitations:
         first_bin: int = 0,
     ) -> None:
         self._c, self._seed, self._channels = constants, seed, channels
+        self._names = tuple(names)
         hz = np.fft.rfftfreq(window_samples, 1 / sample_rate)
-        top = min(constants.crossover_start * cutoff_hz, constants.highest_hz)
-        first, last = np.searchsorted(hz, [constants.lowest_hz, top], side="right")
-        self._kept = slice(int(first), max(int(first), int(last)))
+        edge_hz = constants.crossover_start * cutoff_hz
+        limits_hz = [constants.lowest_hz, min(edge_hz, constants.highest_hz), edge_hz]
+        first, last, top = np.maximum.accumulate(np.searchsorted(hz, limits_hz, side="right"))
+        self._voiced, self._kept = slice(int(first), int(last)), slice(int(first), int(top))
         window = hann(window_samples)
         norm = np.sqrt(np.sum(window**2))
         # Squared Hann windows add up to 3/8 of the window over the hop.
         overlap = 3 / 8 * window_samples / hop_samples
         self._synthesis = StreamOverlapAdd(channels, window * norm / overlap, hop_samples)
-        self._analysis = StreamStft(len(NAMES) * channels, window / norm, hop_samples)
+        self._analysis = StreamStft(len(WAVES) * channels, window / norm, hop_samples)
         self._fast = TrailingMean(channels, constants.fast_samples)
         self._slow = TrailingMean(channels, constants.slow_samples)
         half = constants.whitening_bins // 2
         # What lies below the cutoff serves nobody but the means at the edge.
         self._from = max(0, first_bin - half)
         self._cut = first_bin - self._from
-        bins = window_samples // 2 + 1 - self._from
-        self._before = np.zeros((2, channels, 1, bins), np.float32)
+        bins = window_samples // 2 + 1
+        self._before = np.zeros((2, channels, 1, bins - self._from), np.float32)
+        self._copies = [
+            copy_sources(bins, self._kept.stop, constants, mirror=name == "mirror")
+            for name in self._names
+            if name in COPIES
+        ]
+        shape = (len(self._copies), channels, 0, bins - first_bin)
+        self._late = FrameDelay(window_samples // hop_samples - 1, shape, 2, np.complex64)
         # Frames start before the first sample, and with them the samples' numbers.
         self._sample = 0
         self._partial = window_samples // hop_samples - 1
 
     def push(self, spectrum: Spectrum) -> Spectrum:
-        """Excitations ``[3, channels, frames, bins from first_bin on]`` that are known by now.
+        """Excitations ``[names, channels, frames, bins from first_bin on]`` known by now.
 
         ``spectrum [channels, frames, bins]`` goes on where the last call's ended. The frames that
         come first out belong to times before the first frame; they are zero.
         """
-        wave = self._whitened(spectrum)
-        c = self._c
-        size = np.abs(wave)
-        swell = self._fast.push(size) / (self._slow.push(size) + np.float32(c.swell_floor))
+        found = dict(zip(WAVES, self._waves(self._white(spectrum, self._voiced)), strict=True))
+        if self._copies:
+            moved = self._moved(self._white(spectrum, self._kept))
+            found.update(zip((n for n in self._names if n in COPIES), moved, strict=True))
+        return np.stack([found[name] for name in self._names])
+
+    def _white(self, spectrum: Spectrum, band: slice) -> Spectrum:
+        """A band of the frames with every bin divided by the root of its local mean power."""
+        white = np.zeros_like(spectrum)
+        white[..., band] = spectrum[..., band]
+        # The means reach over the edges of the band, where there is nothing.
+        mean = local_mean(power_of(white), self._c.whitening_bins)
+        white *= 1 / np.sqrt(mean + self._c.whitening_floor)
+        return white
+
+    def _waves(self, white: Spectrum) -> Spectrum:
+        """Pulses, modulated noise and noise."""
+        wave = np.abs(self._synthesis.push(white))
+        swell = self._fast.push(wave) / (self._slow.push(wave) + np.float32(self._c.swell_floor))
         swell *= swell
         count = wave.shape[1]
         noise = np.stack(
             [white_noise(self._seed, n, self._sample, count) for n in range(self._channels)]
         )
         self._sample += count
-        signals = np.concatenate([size * swell, noise * swell, noise])
+        signals = np.concatenate([wave * swell, noise * swell, noise])
         spectra = self._analysis.push(signals)[..., self._from :]
-        found = spectra.reshape(len(NAMES), self._channels, -1, spectra.shape[-1])
+        found = spectra.reshape(len(WAVES), self._channels, -1, spectra.shape[-1])
         self._flatten(found[:2])
         # Frames that begin before the first one are partly made of nothing.
         partial = min(self._partial, found.shape[2])
@@ -179,14 +231,13 @@ class Excitations:
         self._partial -= partial
         return found[..., self._cut :]
 
-    def _whitened(self, spectrum: Spectrum) -> FloatArray:
-        """Waveform samples ``[channels, n]`` that the frames complete, one hop for each."""
-        c = self._c
-        kept = np.zeros_like(spectrum)
-        kept[..., self._kept] = spectrum[..., self._kept]
-        # The means reach over the edges of the band, where there is nothing.
-        kept *= 1 / np.sqrt(local_mean(power_of(kept), c.whitening_bins) + c.whitening_floor)
-        return self._synthesis.push(kept)
+    def _moved(self, white: Spectrum) -> Spectrum:
+        """The whitened band above itself, once for each way of copying."""
+        moved = []
+        for source, conjugate in self._copies:
+            picked = white[..., source[self._from + self._cut :]]
+            moved.append(np.where(conjugate[self._from + self._cut :], picked.conj(), picked))
+        return self._late.push(np.stack(moved))
 
     def _flatten(self, found: Spectrum) -> None:
         """Divide by the local mean of power over bins, and over this frame and the last."""

@@ -6,6 +6,9 @@ samples ``k * hop`` to ``k * hop + window``, and who wants centred frames pads t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,3 +108,21 @@ class StreamOverlapAdd:
             out[:, index : index + count] += pieces[:, :, index]
         self._tail = out[:, count:]
         return out[:, :count].reshape(channels, -1)
+
+
+class FrameDelay:
+    """Holds frames back: what goes in comes out ``count`` frames later, zeros at first.
+
+    Frames lie along ``axis`` of the arrays; ``shape`` is theirs, whatever it has there.
+    """
+
+    def __init__(self, count: int, shape: Sequence[int], axis: int, dtype: type) -> None:
+        self._axis = axis
+        self._held: NDArray[Any] = np.zeros([*shape[:axis], count, *shape[axis + 1 :]], dtype)
+
+    def push(self, frames: NDArray[Any]) -> NDArray[Any]:
+        """As many frames as are given."""
+        both = np.concatenate([self._held, frames], axis=self._axis)
+        out, held = np.split(both, [frames.shape[self._axis]], axis=self._axis)
+        self._held = held.copy()
+        return out

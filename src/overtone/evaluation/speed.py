@@ -297,10 +297,12 @@ def measure_budget(source: Path, model: str, start: CommandCost) -> dict[str, fl
     def of(name: str) -> float:
         return spent.get(name, 0.0)
 
-    network = of("spectral.run") + of("waveform.run")
+    network, excitations = of("network.run") + of("waveform.run"), of("excitation.push")
+    frames = of("spectral._advance") + of("waveform._advance") - network - excitations
     stages = {
         "network": network,
-        "frames, FFT, overlap-add": of("spectral._advance") + of("waveform._advance") - network,
+        "excitations": excitations,
+        "frames, FFT, overlap-add": frames,
         "resampling": of("resample._convert"),
         "cutoff and level": of("bandwidth.push") + of("bandwidth.estimate") + of("level.push"),
         "writing": of("files.write") + of("files.__exit__"),

@@ -12,6 +12,7 @@ FloatArray = NDArray[np.float32]
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
 MAX_CHANNELS = 64
+MAX_STRENGTH_DB = 40.0
 # The perceptual end: there ViSQOL is highest, and held-out LSD as low as anywhere.
 DEFAULT_FIDELITY = 0.0
 
@@ -74,3 +75,17 @@ def checked_fidelity(info: ModelInfo, fidelity: float | None) -> float:
             " another model"
         )
     return fidelity
+
+
+def check_strength(info: ModelInfo, strength_db: float) -> None:
+    """Refuse a strength out of range, or of a model whose prediction is not apart."""
+    if not -MAX_STRENGTH_DB <= strength_db <= MAX_STRENGTH_DB:
+        raise InvalidInputError(
+            f"strength_db must be within -{MAX_STRENGTH_DB:g} to {MAX_STRENGTH_DB:g},"
+            f" not {strength_db:g}"
+        )
+    if strength_db and not info.has_strength:
+        raise InvalidInputError(
+            f"model {info.name!r} cannot change its strength: leave strength_db out, or use"
+            " another model"
+        )

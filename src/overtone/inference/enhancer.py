@@ -16,7 +16,8 @@ from overtone.audio.files import AudioInfo, AudioReader, AudioWriter, copy_audio
 from overtone.audio.video import VIDEO_FORMATS, VideoWriter
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import StreamResampler
-from overtone.inference.checks import as_channels, check_rates, checked_fidelity
+from overtone.inference.blend import BlendedModel
+from overtone.inference.checks import as_channels, check_rates, check_strength, checked_fidelity
 from overtone.inference.model import load_model
 from overtone.inference.pipeline import EnhanceStream
 from overtone.inference.planning import BLOCK_S, Plan, plan_recording, split
@@ -66,10 +67,12 @@ class Enhancer:
         fidelity: 0 is the best perceptual quality; 1 is the least distortion of the waveform, a
             high band that shrinks where its phase cannot be told. None is the default, 0, and
             the only answer of a waveform model.
+        strength_db: how much louder than predicted the new high band is; below 0 it is tamed.
 
     Raises:
         ModelError: there is no such model, or it cannot be used.
-        InvalidInputError: ``device``, ``threads`` or ``fidelity`` is not a possible value.
+        InvalidInputError: ``device``, ``threads``, ``fidelity`` or ``strength_db`` is not a
+            possible value.
     """
 
     def __init__(
@@ -79,9 +82,16 @@ class Enhancer:
         device: str = "auto",
         threads: int | None = None,
         fidelity: float | None = None,
+        strength_db: float = 0.0,
     ) -> None:
         self.model = load_model(model, device=device, threads=threads)
         self.fidelity = checked_fidelity(self.model.info, fidelity)
+        check_strength(self.model.info, strength_db)
+        self.strength_db = strength_db
+        companion = self.model.info.companion
+        if self.fidelity and companion:
+            faithful = load_model(companion, device=device, threads=threads)
+            self.model = BlendedModel(self.model, faithful, self.fidelity)
 
     def enhance(
         self,
@@ -279,6 +289,7 @@ class Enhancer:
             plan.gain,
             transition=plan.cutoff.transition,
             fidelity=self.fidelity,
+            strength_db=self.strength_db,
         )
 
     def _run(
@@ -299,12 +310,13 @@ def enhance(
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
     fidelity: float | None = None,
+    strength_db: float = 0.0,
 ) -> tuple[FloatArray, int]:
     """Enhance an array with one call; see :class:`Enhancer` and :meth:`Enhancer.enhance`.
 
     Make an :class:`Enhancer` to do many: it loads the model once.
     """
-    enhancer = Enhancer(model, device=device, fidelity=fidelity)
+    enhancer = Enhancer(model, device=device, fidelity=fidelity, strength_db=strength_db)
     return enhancer.enhance(samples, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
 
 

@@ -38,6 +38,9 @@ class ModelInfo(BaseModel):
     # How much slower than ``sample_rate`` it may run, every frequency being that much higher.
     slowest: ClassVar[float] = 1.0
 
+    # Whether its prediction can be made louder or softer.
+    has_strength: ClassVar[bool] = False
+
     # Whether it can lean from perceptual quality to the least distortion of the waveform.
     has_fidelity: bool = False
     format_version: int = FORMAT_VERSION
@@ -57,6 +60,11 @@ class ModelInfo(BaseModel):
     # Known from the file rather than written in it.
     size_bytes: int = 0
     is_default: bool = False
+
+    @property
+    def companion(self) -> str:
+        """The model that takes over as fidelity rises; none where this one does it by itself."""
+        return ""
 
     @property
     def latency_samples(self) -> int:
@@ -108,7 +116,8 @@ class Model(ABC):
             gain: brings the signal to the level that the network expects.
             conditions: by name, for every frame the same. ``cutoff_hz`` is where the signal's band
                 ends. ``fidelity`` goes from perceptual quality, 0, to the least distortion of the
-                waveform, 1, where ``info.has_fidelity``.
+                waveform, 1, where ``info.has_fidelity``. ``strength_db`` makes the prediction
+                louder, 0 by default, where ``info.has_strength``.
             transition: the transition band of the low-pass that the recording went through, as
                 the cutoff's estimate has it; its roll-off is compensated as far as it is usable.
             limit: where an output of a lower rate ends; a transition band must end before it.

@@ -262,6 +262,7 @@ class Settings:
     model: str = "auto"
     device: str = "auto"
     fidelity: float | None = None
+    strength_db: float = 0.0
     output_rate: int | None = None
     cutoff_hz: float | None = None
     subtype: str | None = None
@@ -331,7 +332,11 @@ def _lost(task: Task, reason: str) -> Outcome:
 def make_default_enhancer(settings: Settings, threads: int | None) -> EnhancesFiles:
     """Return the ``Enhancer`` that the settings describe."""
     return Enhancer(
-        settings.model, device=settings.device, threads=threads, fidelity=settings.fidelity
+        settings.model,
+        device=settings.device,
+        threads=threads,
+        fidelity=settings.fidelity,
+        strength_db=settings.strength_db,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from overtone.errors import ModelError
 from overtone.inference.family import FORMAT_VERSION, METADATA_KEY, Model, ModelInfo
 from overtone.inference.network import open_session, read_metadata
+from overtone.inference.source_filter import SourceFilterModel
 from overtone.inference.spectral import SpectralModel
 from overtone.inference.waveform import WaveformModel
 
@@ -16,6 +17,7 @@ PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
 DEFAULT_MODEL = "speech"
 
 FAMILIES: dict[str, type[Model]] = {
+    "source-filter": SourceFilterModel,
     "spectral-extender": SpectralModel,
     "waveform": WaveformModel,
 }

@@ -130,6 +130,7 @@ class EnhanceStream:
         *,
         transition: TransitionBand = (),
         fidelity: float = 0.0,
+        strength_db: float = 0.0,
     ) -> None:
         self._rate_in, self._rate_out = rate_in, rate_out
         route = Route.choose(rate_in, rate_out, model.info)
@@ -141,7 +142,11 @@ class EnhanceStream:
         self._residual = model.residual_stream(
             channels,
             gain,
-            {"cutoff_hz": higher * cutoff_hz, "fidelity": fidelity},
+            {
+                "cutoff_hz": higher * cutoff_hz,
+                "fidelity": fidelity,
+                "strength_db": strength_db,
+            },
             # Where the output ends first, the transition band further up has no place in it.
             transition=tuple(
                 (higher * hz, down_db) for hz, down_db in transition if hz < rate_out / 2

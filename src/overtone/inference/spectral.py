@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.dsp.bandwidth_model import TransitionBand
-from overtone.dsp.stft import StreamOverlapAdd, StreamStft, hann
-from overtone.inference.bands import CROSSOVER_START, OutputBandLimit
+from overtone.dsp.stft import FrameDelay, StreamOverlapAdd, StreamStft, hann
+from overtone.inference.bands import CROSSOVER_START, OutputBandLimit, crossover
 from overtone.inference.family import Model, ModelInfo
-from overtone.inference.network import FrameNetwork, State, as_complex
+from overtone.inference.network import FrameNetwork, as_complex
 from overtone.inference.stereo import StereoWidth
 
 FloatArray = NDArray[np.float32]
@@ -23,12 +24,12 @@ Spectrum = NDArray[np.complex64]
 MAX_FRAMES = 256
 
 
-class SpectralInfo(ModelInfo):
-    """A spectral extender: frames of an STFT in, the bins above the cutoff out."""
+class FrameInfo(ModelInfo):
+    """A network that works on the frames of an STFT."""
 
     slowest: ClassVar[float] = 0.9
+    has_strength: ClassVar[bool] = True
 
-    kind: Literal["spectral-extender"] = "spectral-extender"
     window_samples: int
     hop_samples: int
     lookahead_frames: int
@@ -44,17 +45,33 @@ class SpectralInfo(ModelInfo):
         return self.window_samples + self.lookahead_frames * self.hop_samples
 
 
+class SpectralInfo(FrameInfo):
+    """A spectral extender: frames of an STFT in, the bins above the cutoff out."""
+
+    kind: Literal["spectral-extender"] = "spectral-extender"
+
+
+class Predictor(Protocol):
+    """What predicts the frames of one stream."""
+
+    def push(self, spectrum: Spectrum) -> tuple[Spectrum, Spectrum]:
+        """Return the frames of ``lookahead_frames`` ago, and the residual to add to them.
+
+        Both are ``[channels, frames, bins]``, as ``spectrum`` is.
+        """
+        ...
+
+
 class FrameResidual:
     """The residual of a signal at the model's rate, aligned with it and as long.
 
     ``gain`` brings the signal to the level that the network expects, and is taken out again.
-    Channels are predicted each by itself; of exactly two, which are taken for left and right, the
-    prediction is then made as wide as they are just below the cutoff.
     """
 
     def __init__(
         self,
-        model: SpectralModel,
+        info: FrameInfo,
+        predictor: Predictor,
         channels: int,
         gain: float,
         conditions: Mapping[str, float],
@@ -62,17 +79,11 @@ class FrameResidual:
         transition: TransitionBand = (),
         limit: OutputBandLimit | None = None,
     ) -> None:
-        info, cutoff_hz = model.info, conditions["cutoff_hz"]
-        self._model, self._channels = model, channels
+        self._info, self._predictor, self._channels = info, predictor, channels
+        cutoff_hz = conditions["cutoff_hz"]
         self._compensation = RollOffCompensation(info, cutoff_hz, transition)
-        # To the network, the band ends where the transition band's use does.
-        usable_hz = transition[-1][0] if transition else cutoff_hz
-        self._conditions = {**conditions, "cutoff_hz": usable_hz}
-        self._width = (
-            StereoWidth(info.sample_rate, info.window_samples, info.hop_samples, usable_hz)
-            if channels == 2
-            else None
-        )
+        usable_hz = usable_edge(cutoff_hz, transition)
+        self._strength = Strength(info, usable_hz, conditions.get("strength_db", 0.0))
         self._limiter = None if limit is None else FrameBandLimit(info, usable_hz, limit)
         hop = info.hop_samples
         window = hann(info.window_samples)
@@ -84,11 +95,8 @@ class FrameResidual:
         self._synthesis = StreamOverlapAdd(
             channels, window32 * np.float32(norm / (overlap * gain)), hop
         )
-        overhang = info.window_samples - hop
-        self._state = model.initial_state(channels)
-        self._late = np.zeros((channels, info.lookahead_frames, info.bins), np.complex64)
         # The first frames come out before time zero: the window's past and the lookahead.
-        self._early = overhang + info.lookahead_frames * info.hop_samples
+        self._early = info.latency_samples - hop
         self._taken = self._given = 0
 
     def push(self, block: FloatArray) -> FloatArray:
@@ -103,23 +111,14 @@ class FrameResidual:
 
     def flush(self) -> FloatArray:
         """The rest; the stream is over."""
-        info = self._model.info
+        info = self._info
         wanted = self._taken - self._given
         zeros = info.latency_samples + info.hop_samples
         out = self._advance(np.zeros((self._channels, zeros), np.float32))
         return out[:, self._early :][:, :wanted]
 
-    def signals(self, block: FloatArray, spectrum: Spectrum) -> dict[str, NDArray[Any]]:
-        """Return the network's signals for ``spectrum``, the frames that ``block`` completes.
-
-        It is called for every block ``[channels, n]``, also if no frame is complete, so that a
-        subclass can make frames of its own from what arrives.
-        """
-        del block
-        return {"spectrum": spectrum}
-
     def _advance(self, block: FloatArray) -> FloatArray:
-        step = MAX_FRAMES * self._model.info.hop_samples
+        step = MAX_FRAMES * self._info.hop_samples
         pieces = [
             self._frames(block[:, start : start + step]) for start in range(0, block.shape[1], step)
         ]
@@ -128,20 +127,19 @@ class FrameResidual:
     def _frames(self, block: FloatArray) -> FloatArray:
         """Run the frames that ``block`` completes and return the samples that they complete."""
         given = self._compensation.compensate(self._analysis.push(block))
-        signals, count = self.signals(block, given), given.shape[1]
-        if count == 0:
+        if given.shape[1] == 0:
             return np.zeros((self._channels, 0), np.float32)
-        residual, self._state = self._model.run(signals, self._conditions, self._state)
-        # The network's frames come late by its lookahead; with what they were predicted from added,
-        # they are the output above the cutoff.
-        late = np.concatenate([self._late, given], axis=1)
-        observed, self._late = late[:, :count], late[:, count:].copy()
-        if self._width is not None:
-            self._width.fit(observed, residual)
+        observed, residual = self._predictor.push(given)
+        self._strength.apply(observed, residual)
         self._compensation.add(observed, residual)
         if self._limiter is not None:
             self._limiter.lower(observed, residual)
         return self._synthesis.push(residual)
+
+
+def usable_edge(cutoff_hz: float, transition: TransitionBand) -> float:
+    """Where the band ends for a network: with a transition band, where its use does."""
+    return transition[-1][0] if transition else cutoff_hz
 
 
 class RollOffCompensation:
@@ -151,7 +149,7 @@ class RollOffCompensation:
     prediction. The network then is told that the band ends at the usable edge.
     """
 
-    def __init__(self, info: SpectralInfo, cutoff_hz: float, transition: TransitionBand) -> None:
+    def __init__(self, info: FrameInfo, cutoff_hz: float, transition: TransitionBand) -> None:
         frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
         # Compensation sets in as the crossover does.
         hz, down_db = np.array([(CROSSOVER_START * cutoff_hz, 0.0), *transition]).T
@@ -174,13 +172,31 @@ class RollOffCompensation:
         residual[:, :, self._bins] += compensated[:, :, self._bins] * self._added
 
 
+class Strength:
+    """Makes the prediction louder or softer, and leaves the recording as it is."""
+
+    def __init__(self, info: FrameInfo, cutoff_hz: float, strength_db: float) -> None:
+        frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
+        weight = crossover(frequencies_hz, cutoff_hz).astype(np.float32)
+        self._bins = slice(int(np.argmax(weight > 0)) if weight.any() else info.bins, info.bins)
+        self._weight = weight[self._bins]
+        self._more = np.float32(10 ** (strength_db / 20) - 1)
+
+    def apply(self, observed: Spectrum, residual: Spectrum) -> None:
+        """Change ``residual [channels, frames, bins]``, which is to be added, in place."""
+        if self._more:
+            above = residual[:, :, self._bins]
+            # The residual is the weighted prediction less the weighted recording.
+            above += self._more * (above + self._weight * observed[:, :, self._bins])
+
+
 class FrameBandLimit:
     """Ends the output below the Nyquist frequency of an output of a lower rate.
 
     A transition band that is compensated has to end before that.
     """
 
-    def __init__(self, info: SpectralInfo, cutoff_hz: float, limit: OutputBandLimit) -> None:
+    def __init__(self, info: FrameInfo, cutoff_hz: float, limit: OutputBandLimit) -> None:
         frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
         weight = limit.roll_off(frequencies_hz, cutoff_hz).astype(np.float32)
         self._bins = slice(int(np.flatnonzero(weight < 1)[0]), info.bins)
@@ -194,22 +210,20 @@ class FrameBandLimit:
         above *= self._edge
 
 
-class SpectralModel(Model):
-    """A spectral extender.
+class FrameModel(Model):
+    """A network that works frame by frame; families say how they predict."""
 
-    A family that needs more signals than the spectrum names them in ``signals`` and gives them in
-    a subclass of :class:`FrameResidual`, its ``stream_type``.
-    """
-
-    info_type: ClassVar[type[ModelInfo]] = SpectralInfo
-    signals: ClassVar[tuple[str, ...]] = ("spectrum",)
-    stream_type: ClassVar[type[FrameResidual]] = FrameResidual
-    conditions: ClassVar[tuple[str, ...]] = ("cutoff_hz", "fidelity")
-    info: SpectralInfo
+    signals: ClassVar[tuple[str, ...]]
+    conditions: ClassVar[tuple[str, ...]]
+    info: FrameInfo
 
     def __init__(self, path: Path, session: Any, info: ModelInfo) -> None:
         super().__init__(path, session, info)
         self.network = FrameNetwork(path, session, signals=self.signals, conditions=self.conditions)
+
+    @abstractmethod
+    def predictor(self, channels: int, conditions: Mapping[str, float]) -> Predictor:
+        """Start predicting frames; ``cutoff_hz`` is where the use of the band ends."""
 
     def residual_stream(
         self,
@@ -221,23 +235,57 @@ class SpectralModel(Model):
         limit: OutputBandLimit | None = None,
     ) -> FrameResidual:
         """Start a stream of frames; see :meth:`Model.residual_stream`."""
-        return self.stream_type(
-            self, channels, gain, conditions, transition=transition, limit=limit
+        cutoff_hz = conditions["cutoff_hz"]
+        usable = {**conditions, "cutoff_hz": usable_edge(cutoff_hz, transition)}
+        predictor = self.predictor(channels, usable)
+        return FrameResidual(
+            self.info, predictor, channels, gain, conditions, transition=transition, limit=limit
         )
 
-    def initial_state(self, channels: int) -> State:
-        """Return the network's memory before the first frame."""
-        return self.network.initial_state(channels)
 
-    def run(
+class SpectralPredictor:
+    """Residual frames from the network itself.
+
+    Channels are predicted each by itself; of exactly two, which are taken for left and right, the
+    prediction is then made as wide as they are just below the cutoff.
+    """
+
+    def __init__(
         self,
-        signals: Mapping[str, NDArray[Any]],
+        info: FrameInfo,
+        network: FrameNetwork,
+        channels: int,
         conditions: Mapping[str, float],
-        state: State,
-    ) -> tuple[Spectrum, State]:
-        """Return residual frames, which lag ``lookahead_frames``, and the new state.
+    ) -> None:
+        self._network, self._conditions = network, conditions
+        self._state = network.initial_state(channels)
+        self._late = FrameDelay(info.lookahead_frames, (channels, 0, info.bins), 1, np.complex64)
+        self._width = (
+            StereoWidth(
+                info.sample_rate, info.window_samples, info.hop_samples, conditions["cutoff_hz"]
+            )
+            if channels == 2
+            else None
+        )
 
-        ``signals["spectrum"]`` is ``[channels, frames, bins]``, complex64.
-        """
-        outputs, state = self.network.run(signals, conditions, state)
-        return as_complex(outputs["residual"]), state
+    def push(self, spectrum: Spectrum) -> tuple[Spectrum, Spectrum]:
+        """Return what is observed and the residual; see :class:`Predictor`."""
+        signals = {"spectrum": spectrum}
+        outputs, self._state = self._network.run(signals, self._conditions, self._state)
+        residual = as_complex(outputs["residual"])
+        observed = self._late.push(spectrum)
+        if self._width is not None:
+            self._width.fit(observed, residual)
+        return observed, residual
+
+
+class SpectralModel(FrameModel):
+    """The first generation of extender: a network that predicts bins."""
+
+    info_type: ClassVar[type[ModelInfo]] = SpectralInfo
+    signals: ClassVar[tuple[str, ...]] = ("spectrum",)
+    conditions: ClassVar[tuple[str, ...]] = ("cutoff_hz", "fidelity")
+
+    def predictor(self, channels: int, conditions: Mapping[str, float]) -> SpectralPredictor:
+        """Start predicting frames; see :meth:`FrameModel.predictor`."""
+        return SpectralPredictor(self.info, self.network, channels, conditions)

@@ -64,7 +64,7 @@ class StreamEnhancer:
         analysis_s: hold the first seconds of sound back and find in them what is not given.
         plan: decides all of that instead; see :meth:`Enhancer.plan`.
         enhancer: a model that is loaded already; else ``model``, ``device``, ``threads`` and
-            ``fidelity`` are those of :class:`Enhancer`.
+            ``fidelity`` and ``strength_db`` are those of :class:`Enhancer`.
 
     Raises:
         InvalidInputError: a value cannot be used, or nothing says where the band ends: the rate is
@@ -87,6 +87,7 @@ class StreamEnhancer:
         device: str = "auto",
         threads: int | None = 1,
         fidelity: float | None = None,
+        strength_db: float = 0.0,
     ) -> None:
         check_rates(sample_rate, output_rate)
         _check_stream(sample_rate, channels, cutoff_hz, level_dbfs, analysis_s)
@@ -103,7 +104,7 @@ class StreamEnhancer:
         if plan is None and self._analyser is None:
             self._require_low_rate()
         self._enhancer = enhancer or Enhancer(
-            model, device=device, threads=threads, fidelity=fidelity
+            model, device=device, threads=threads, fidelity=fidelity, strength_db=strength_db
         )
         self._mono = False  # blocks came as [samples]
         self._over = False

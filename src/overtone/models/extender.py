@@ -24,7 +24,7 @@ that any split of a recording into chunks gives the same frames.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -44,21 +44,17 @@ CROSSOVER_START = 0.97
 VISIBLE_END = 0.98
 
 
-class ExtenderConfig(Settings):
-    """Shape of a :class:`SpectralExtender`; stored in checkpoints and ONNX metadata."""
+class FrameConfig(Settings):
+    """The frames that a network works on, and how far it sees; what all such networks share."""
 
     sample_rate: int = Field(default=48000, gt=0)
     window_samples: int = Field(default=1536, gt=0)
     hop_samples: int = Field(default=384, gt=0)
     lookahead_frames: int = Field(default=3, ge=0)
     max_cutoff_hz: float = Field(default=14000.0, gt=0)
-    channels: int = Field(default=320, gt=0)
-    blocks: int = Field(default=8, gt=0)
-    kernel: int = Field(default=7, gt=0)
-    expansion: int = Field(default=3, gt=0)
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_frames(self) -> Self:
         hops, rest = divmod(self.window_samples, self.hop_samples)
         # Squared Hann windows add up to a constant only then.
         if rest or hops < 3 or self.window_samples % 2:
@@ -87,6 +83,15 @@ class ExtenderConfig(Settings):
     def latency_samples(self) -> int:
         """Algorithmic latency, window included, in samples at ``sample_rate``."""
         return self.window_samples + self.lookahead_frames * self.hop_samples
+
+
+class ExtenderConfig(FrameConfig):
+    """Shape of a :class:`SpectralExtender`; stored in checkpoints and ONNX metadata."""
+
+    channels: int = Field(default=320, gt=0)
+    blocks: int = Field(default=8, gt=0)
+    kernel: int = Field(default=7, gt=0)
+    expansion: int = Field(default=3, gt=0)
 
 
 class ExtenderState(NamedTuple):
@@ -118,10 +123,12 @@ class ConvNeXtBlock(nn.Module):
 
     scale: nn.Parameter | None
 
-    def __init__(self, channels: int, kernel: int, expansion: int) -> None:
+    def __init__(self, channels: int, kernel: int, expansion: int, dilation: int = 1) -> None:
         super().__init__()
         # Of two dimensions, one of them empty: compiled and exported it is the faster kind.
-        self.depthwise = nn.Conv2d(channels, channels, (kernel, 1), groups=channels)
+        self.depthwise = nn.Conv2d(
+            channels, channels, (kernel, 1), groups=channels, dilation=(dilation, 1)
+        )
         self.norm = nn.LayerNorm(channels)
         self.expand = nn.Linear(channels, expansion * channels)
         self.contract = nn.Linear(expansion * channels, channels)
@@ -130,7 +137,7 @@ class ConvNeXtBlock(nn.Module):
         nn.init.zeros_(self.depthwise.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """``x [batch, frames, channels]``, ``past [batch, kernel - 1, channels]``."""
+        """``x [batch, frames, channels]``, ``past [batch, (kernel - 1) * dilation, channels]``."""
         padded = torch.cat([past, x], dim=1)
         y = self.depthwise(padded.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
         y = self.contract(F.gelu(self.expand(self.norm(y)), approximate="tanh"))
@@ -150,6 +157,7 @@ class ConvNeXtBlock(nn.Module):
 class SpectralExtender(nn.Module):
     """Predicts the spectrum above a cutoff from the spectrum below it. See the module's text."""
 
+    output: ClassVar[str] = "residual"
     frequencies_hz: Tensor
 
     def __init__(self, config: ExtenderConfig | None = None) -> None:

@@ -32,6 +32,10 @@ class AdversarialConfig(DiscriminatorConfig):
     gradient_clip: float = Field(default=1.0, gt=0)
     # The first step with an adversary; before it, training is plain regression.
     start_step: int = Field(default=0, ge=0)
+    # Over so many steps the weights rise from 0.
+    ramp_steps: int = Field(default=0, ge=0)
+    # How many of a batch's items the discriminators see; None is all.
+    items: int | None = Field(default=None, gt=0)
     # The discriminators learn once in so many steps.
     every_steps: int = Field(default=1, gt=0)
 
@@ -63,6 +67,11 @@ class Adversary:
     def due(self, step: int) -> bool:
         """Return whether the discriminators learn at ``step``."""
         return (step - self.config.start_step) % self.config.every_steps == 0
+
+    def weight(self, step: int) -> float:
+        """What part of their weights the network's terms have at ``step``."""
+        done = step - self.config.start_step
+        return min(1.0, done / self.config.ramp_steps) if self.config.ramp_steps else 1.0
 
     def generator_loss(self, batch: DiscriminatorBatch) -> dict[str, Tensor]:
         """Return the network's terms: ``adversarial`` (hinge) and ``features``; both scalars."""

@@ -16,12 +16,14 @@ from pydantic import ValidationError
 from torch import nn
 
 from overtone.errors import ConfigError
-from overtone.export import spectral, waveform
+from overtone.export import source_filter, spectral, waveform
 from overtone.models.afilm import AFiLMUNet
 from overtone.models.audiounet import AudioUNet
 from overtone.models.extender import SpectralExtender
+from overtone.models.source_filter import SourceFilterExtender
 from overtone.models.tfilm import TFiLMUNet
 from overtone.training.recipe import Recipe, problems, read_toml
+from overtone.training.source_filter import SourceFilterRecipe, SourceFilterTask
 from overtone.training.spectral import SpectralRecipe, SpectralTask
 from overtone.training.task import Log, Task
 from overtone.training.waveform import AFiLMRecipe, AudioUNetRecipe, TFiLMRecipe, WaveformTask
@@ -38,6 +40,9 @@ class Family(NamedTuple):
 
 FAMILIES: dict[str, Family] = {
     "extender": Family(SpectralRecipe, SpectralExtender, SpectralTask, spectral.write),
+    "source-filter": Family(
+        SourceFilterRecipe, SourceFilterExtender, SourceFilterTask, source_filter.write
+    ),
     "audiounet": Family(AudioUNetRecipe, AudioUNet, WaveformTask, waveform.write),
     "tfilm": Family(TFiLMRecipe, TFiLMUNet, WaveformTask, waveform.write),
     "afilm": Family(AFiLMRecipe, AFiLMUNet, WaveformTask, waveform.write),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +21,14 @@ from overtone.training.stft import frames, hann, power
 
 # Window of the loss on band power, in samples.
 BAND_WINDOW = 2048
+
+
+def check_windows(windows: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse windows that are not whole numbers of hops."""
+    for window in windows:
+        if window <= 0 or window % 4:
+            raise ValueError(f"a window must be a positive multiple of 4, not {window}")
+    return windows
 
 
 class LossConfig(Settings):
@@ -38,13 +46,19 @@ class LossConfig(Settings):
     # band where speech lives a quarter of its weight.
     pivot_hz: float = Field(default=4000.0, gt=0)
 
-    @field_validator("windows")
-    @classmethod
-    def _check_windows(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
-        for window in windows:
-            if window <= 0 or window % 4:
-                raise ValueError(f"a window must be a positive multiple of 4, not {window}")
-        return windows
+    _windows = field_validator("windows")(check_windows)
+
+
+class BandLosses(Protocol):
+    """What losses on the band above a cutoff need of a recipe's table."""
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Of the signal loss."""
+
+    @property
+    def pivot_hz(self) -> float:
+        """Where weights begin to fall."""
 
 
 class PatchLossConfig(Settings):
@@ -140,7 +154,7 @@ def signal_distance(
     sample_rate: int,
     cutoff_hz: Tensor,
     bandwidth_hz: Tensor,
-    config: LossConfig,
+    config: BandLosses,
 ) -> Tensor:
     """Return the mean log-spectral distance above the cutoff over several resolutions; a scalar."""
     total = estimate.new_zeros(())
@@ -172,7 +186,7 @@ def band_power_distance(
     sample_rate: int,
     cutoff_hz: Tensor,
     bandwidth_hz: Tensor,
-    config: LossConfig,
+    config: BandLosses,
     window: int = BAND_WINDOW,
 ) -> Tensor:
     """Return the mean absolute difference of log10 power by bands above the cutoff; a scalar."""

@@ -129,7 +129,8 @@ class SpectralTask:
             seed=recipe.seed,
         )
         self.model = build().to(device)
-        self.predict = torch.compile(self.model.predict) if compile_model else self.model.predict
+        entry = self.entry()
+        self.predict = torch.compile(entry) if compile_model else entry
         self.steps = o.steps
         self.extender = OptimisedNetwork(self.model, o, o.steps)
         self.networks = [self.extender]
@@ -141,6 +142,23 @@ class SpectralTask:
             self.discriminators = discriminator_optimiser(self.adversary, o)
             self.networks.append(self.discriminators)
 
+    def entry(self) -> Callable[..., Any]:
+        """What of the network training calls, and compiles."""
+        return self.model.predict
+
+    def losses(
+        self,
+        batch: Batch,
+        step: int,  # noqa: ARG002
+        adversary: Adversary | None,
+    ) -> tuple[dict[str, Tensor], DiscriminatorBatch]:
+        """All loss terms, and what discriminators are to tell apart."""
+        return losses(self.model, self.predict, batch, self.recipe, adversary)
+
+    def score(self, rows: list[dict[str, float]]) -> float:
+        """What picks the best checkpoint: the mean LSD, negative."""
+        return -sum(row["lsd"] for row in rows) / max(1, len(rows))
+
     def examples(self, step: int) -> Generator[Batch]:
         """Yield batches from ``step`` on."""
         draw = partial(self.sampler.batch, size=self.recipe.optimiser.batch_size)
@@ -151,7 +169,7 @@ class SpectralTask:
         adversary = self.adversary
         if adversary and step < adversary.config.start_step:
             adversary = None
-        terms, pair = losses(self.model, self.predict, batch, self.recipe, adversary)
+        terms, pair = self.losses(batch, step, adversary)
         self.extender.step(terms["total"], step)
         if adversary and adversary.due(step):
             loss, figures = adversary.discriminator_loss(pair)
@@ -164,7 +182,7 @@ class SpectralTask:
         return minutes > self.recipe.validation.every_minutes
 
     def validate(self, weights: dict[str, Tensor]) -> ValidationResult:
-        """Return a row for each cutoff; the score is the mean LSD, negative."""
+        """A row for each cutoff, and the :meth:`score`."""
         evaluated = self.build().to(self.device)
         evaluated.load_state_dict(weights)
         r = self.recipe
@@ -175,8 +193,7 @@ class SpectralTask:
             | {name: value for name, value in row.items() if name != "cutoff_hz"}
             for row in rows
         ]
-        distances = [row["lsd"] for row in rows]
-        return ValidationResult(labelled, -sum(distances) / max(1, len(distances)))
+        return ValidationResult(labelled, self.score(rows))
 
 
 def discriminator_optimiser(adversary: Adversary, optimiser: StepsConfig) -> OptimisedNetwork:

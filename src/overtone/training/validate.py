@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
@@ -19,9 +20,12 @@ from torch import nn
 
 from overtone.data.corpora import Corpus, SampleStore
 from overtone.degrade.lowpass import LowPass, apply
+from overtone.inference.family import Model
+from overtone.inference.model import FAMILIES
 from overtone.inference.network import NEW_STATE
-from overtone.inference.spectral import SpectralInfo, SpectralModel
+from overtone.inference.spectral import FrameInfo
 from overtone.metrics import lsd, snr_db
+from overtone.metrics.texture import texture_scores
 from overtone.settings import Settings
 from overtone.training.recipe import Positive
 
@@ -66,7 +70,7 @@ class TorchSession:
 
     def get_outputs(self) -> list[Entry]:
         """Describe the network's outputs."""
-        return [Entry("residual"), *(Entry(NEW_STATE + name) for name in self.states)]
+        return [Entry(self.network.output), *(Entry(NEW_STATE + name) for name in self.states)]
 
     @torch.inference_mode()
     def run(self, _: None, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -75,20 +79,22 @@ class TorchSession:
         return [output.cpu().numpy() for output in self.network(**tensors)]
 
 
-def runtime_model(network: nn.Module, info: SpectralInfo) -> SpectralModel:
+def runtime_model(network: nn.Module, info: FrameInfo) -> Model:
     """Return what runs ``network`` as the runtime runs a model file, on the device it is on."""
     device = next(network.parameters()).device
-    return SpectralModel(Path(info.name), TorchSession(network, device), info)
+    return FAMILIES[info.kind](Path(info.name), TorchSession(network, device), info)
 
 
 def validate(
-    model: SpectralModel,
+    model: Model,
     store: SampleStore,
     corpora: list[Corpus],
     settings: ValidationConfig,
     level_rms: float,
 ) -> list[dict[str, float]]:
-    """Return mean LSDs and SNRs (dB) by cutoff, the faithful SNR, and the input's own beside.
+    """Mean LSD, LSD-HF, LSD-LF, SNR (dB), the faithful SNR and texture by cutoff.
+
+    The input's LSD and SNR, and the reference's texture, stand beside.
 
     Each clip, at ``level_rms``, counts up to its corpus's bandwidth; a corpus takes part at a
     cutoff when that leaves at least a third of its bandwidth to predict.
@@ -114,13 +120,15 @@ def validate(
                 found = _scores(clean, low, out, rate, edge_hz, bandwidth_hz)
                 scores.append(found | {"faithful_snr": snr_db(clean, faithful)})
         if scores:
-            mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
-            rows.append({"cutoff_hz": cutoff_hz, **mean})
+            # What only voices have, such as harmonics, is unknown for some clips.
+            known = {name: [s[name] for s in scores if np.isfinite(s[name])] for name in scores[0]}
+            means = {name: float(np.mean(values)) for name, values in known.items() if values}
+            rows.append({"cutoff_hz": cutoff_hz, **means})
     return rows
 
 
 def extend(
-    model: SpectralModel, low: NDArray[np.float32], cutoff_hz: float, fidelity: float = 0.0
+    model: Model, low: NDArray[np.float32], cutoff_hz: float, fidelity: float = 0.0
 ) -> NDArray[np.float32]:
     """Fill ``low [samples]`` (at the model's rate and level) above ``cutoff_hz``; same length."""
     stream = model.residual_stream(1, 1.0, {"cutoff_hz": cutoff_hz, "fidelity": fidelity})
@@ -139,6 +147,9 @@ def _scores(
     def distance(signal: NDArray[np.float32], band_hz: tuple[float, float]) -> float:
         return lsd(clean, signal, sample_rate=sample_rate, band_hz=band_hz)
 
+    # Texture fills its band up to Nyquist: the corpus has to.
+    rate = min(sample_rate, int(2 * bandwidth_hz))
+    wide, made = (soxr.resample(x, sample_rate, rate, "VHQ") for x in (clean, out))
     return {
         "lsd": distance(out, (0, bandwidth_hz)),
         "lsd_hf": distance(out, (edge_hz, bandwidth_hz)),
@@ -146,4 +157,5 @@ def _scores(
         "snr": snr_db(clean, out),
         "input_lsd": distance(low, (0, bandwidth_hz)),
         "input_snr": snr_db(clean, low),
+        **texture_scores(wide, made, rate, edge_hz),
     }

@@ -1,0 +1,220 @@
+"""The source-filter extender as a family: its recipe, and its task of the training loop.
+
+Training has two parts. First the envelope alone is regressed, which needs no waveform and is quick:
+the power of every band of every frame. From ``loss.waveform_start_step`` on, excitations and gains
+become a waveform that is compared and, mostly, judged by discriminators: they teach the mixture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from overtone.data.crops import Batch
+from overtone.dsp.excitation import ExcitationConstants
+from overtone.inference.source_filter import SourceFilterInfo
+from overtone.models.extender import CROSSOVER_START, POWER_FLOOR, VISIBLE_END
+from overtone.models.source_filter import (
+    SourceFilterConfig,
+    SourceFilterExtender,
+    band_interpolation,
+)
+from overtone.settings import Settings
+from overtone.training.adversarial import Adversary, DiscriminatorBatch
+from overtone.training.device import autocast, to_device
+from overtone.training.excitation import excitations, running_level
+from overtone.training.losses import band_power_distance, check_windows, signal_distance
+from overtone.training.spectral import SpectralRecipe, SpectralTask
+from overtone.training.stft import frames, overlap_add, power
+
+# Windows of the loss on band power: the long one is the default.
+SHORT_BAND_WINDOW = 512
+# Errors of the envelope beyond so many dB count by size, smaller ones by square.
+ENVELOPE_KNEE_DB = 6.0
+# Frames so far below the loudest of a crop count a fifth: what metrics leave out.
+PAUSE_DB = 38.0
+PAUSE_WEIGHT = 0.2
+# A checkpoint is eligible by its envelope where its grain is natural to so many dB; beyond, each dB
+# weighs as this many of the envelope.
+GRAIN_TOLERANCE_DB = 0.3
+GRAIN_WEIGHT = 5.0
+
+
+class SourceFilterLossConfig(Settings):
+    """Weights of the losses."""
+
+    envelope: float = Field(default=0.5, ge=0)
+    signal: float = Field(default=0.5, ge=0)
+    # Of the power of bands in windows of 2048 samples, and of 512.
+    band_power: float = Field(default=0.3, ge=0)
+    short_band_power: float = Field(default=0.5, ge=0)
+    # Windows of the signal loss in samples at the model's rate; the hop is a quarter.
+    windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1)
+    pivot_hz: float = Field(default=4000.0, gt=0)
+    # Before this step the envelope is all that is learned.
+    waveform_start_step: int = Field(default=0, ge=0)
+
+    _windows = field_validator("windows")(check_windows)
+
+
+class SourceFilterRecipe(SpectralRecipe):
+    """The source-filter extender, on crops of whole corpora that are degraded at random."""
+
+    network: Literal["source-filter"]  # type: ignore[assignment]
+    # The shipped model that takes over as fidelity rises; without it there is no fidelity.
+    faithful: str = ""
+    model: SourceFilterConfig = SourceFilterConfig()  # type: ignore[assignment]
+    loss: SourceFilterLossConfig = SourceFilterLossConfig()  # type: ignore[assignment]
+
+    def describe(self, progress: dict[str, Any], parameters: int) -> SourceFilterInfo:  # type: ignore[override]
+        """Return what the model file says of itself, exported after ``progress``."""
+        c = self.model
+        return SourceFilterInfo(
+            **self._about(progress, parameters, "crops"),
+            sample_rate=c.sample_rate,
+            window_samples=c.window_samples,
+            hop_samples=c.hop_samples,
+            lookahead_frames=c.lookahead_frames,
+            min_cutoff_hz=self.degrade.min_cutoff_hz,
+            max_cutoff_hz=self.degrade.max_cutoff_hz,
+            level_rms=self.degrade.level_rms,
+            has_fidelity=bool(self.faithful),
+            faithful=self.faithful,
+            visible_bins=c.visible_bins,
+            visible_end=VISIBLE_END,
+            level_frames=c.level_frames,
+            band_centres_hz=c.band_centres_hz,
+            excitations=c.excitations,
+            excitation=ExcitationConstants(crossover_start=CROSSOVER_START),
+        )
+
+
+class Extension(NamedTuple):
+    """Gains ``[batch, frames, excitations, bands]`` of crops, and what they are relative to."""
+
+    gains: Tensor
+    level: Tensor
+
+
+class SourceFilterTask(SpectralTask):
+    """Crops of the corpora, degraded at random; held-out clips low-passed at fixed cutoffs."""
+
+    recipe: SourceFilterRecipe
+    model: SourceFilterExtender  # type: ignore[assignment]
+
+    def entry(self) -> Callable[..., Any]:
+        """The whole network."""
+        return self.model.forward
+
+    def score(self, rows: list[dict[str, float]]) -> float:
+        """The mean envelope distance, negative, less for texture that is not natural."""
+        worst = 0.0
+        for row in rows:
+            off = max(0.0, abs(row["grain_db"] - row["reference_grain_db"]) - GRAIN_TOLERANCE_DB)
+            worst += row["envelope_db"] + GRAIN_WEIGHT * off
+        return -worst / max(1, len(rows))
+
+    def losses(
+        self, batch: Batch, step: int, adversary: Adversary | None
+    ) -> tuple[dict[str, Tensor], DiscriminatorBatch]:
+        """All loss terms, and what discriminators are to tell apart."""
+        c, weights = self.recipe.model, self.recipe.loss
+        clean, low, cutoff, bandwidth = to_device(
+            self.device, batch.clean, batch.low, batch.cutoff_hz, batch.bandwidth_hz
+        )
+        level = low.square().mean(1)
+        spectrum = frames(low, c.window_samples, c.hop_samples)
+        target = frames(clean, c.window_samples, c.hop_samples)
+        found = self._extend(spectrum, cutoff)
+        envelope = envelope_distance(found, target, cutoff, bandwidth, c)
+        if step < weights.waveform_start_step:
+            nothing = DiscriminatorBatch(clean, low, level, cutoff, bandwidth)
+            return {"total": envelope, "envelope": envelope}, nothing
+        estimate = low + residual(found, spectrum, cutoff, c)
+        # The first and last frames overlap with nothing; the signal is judged between them.
+        inner = slice(c.window_samples, low.shape[-1] - c.window_samples)
+        fake, real = estimate[:, inner], clean[:, inner]
+        band = c.sample_rate, cutoff, bandwidth, weights
+        terms = {
+            "envelope": envelope,
+            "signal": signal_distance(fake, real, *band),
+            "band_power": band_power_distance(fake, real, *band),
+            "short_band_power": band_power_distance(fake, real, *band, window=SHORT_BAND_WINDOW),
+        }
+        total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+        seen = slice(self.recipe.adversarial and self.recipe.adversarial.items)
+        pair = DiscriminatorBatch(*(x[seen] for x in (real, fake, level, cutoff, bandwidth)))
+        if adversary:
+            opposed = adversary.generator_loss(pair)
+            own, weight = adversary.config, adversary.weight(step)
+            total = total + weight * own.hinge_weight * opposed["adversarial"]
+            total = total + weight * own.features_weight * opposed["features"]
+            terms |= opposed
+        return {"total": total, **terms}, pair._replace(fake=pair.fake.detach())
+
+    def _extend(self, spectrum: Tensor, cutoff_hz: Tensor) -> Extension:
+        c = self.recipe.model
+        level = running_level(spectrum, cutoff_hz, c)
+        relative = power(spectrum[..., : c.visible_bins]) / level[..., None]
+        ahead = F.pad(relative, (0, 0, 0, c.lookahead_frames))
+        (context,) = self.model.initial_state(len(spectrum))
+        with autocast(self.device, self.recipe.optimiser.bfloat16):
+            gains, _ = self.predict(ahead, cutoff_hz, context)
+        return Extension(gains[:, c.lookahead_frames :], level)
+
+
+def residual(
+    found: Extension, spectrum: Tensor, cutoff_hz: Tensor, config: SourceFilterConfig
+) -> Tensor:
+    """What has to be added to the crops that ``spectrum`` is of, ``[batch, samples]``."""
+    constants = ExcitationConstants(crossover_start=CROSSOVER_START)
+    bands = band_interpolation(config).to(spectrum.device)
+    amplitude = (found.gains @ bands).exp() * found.level.sqrt()[..., None, None]
+    sources = excitations(spectrum, cutoff_hz, config, constants)
+    predicted = sum(amplitude[:, :, n] * source for n, source in enumerate(sources))
+    hz = torch.arange(config.bins, device=spectrum.device) * (
+        config.sample_rate / config.window_samples
+    )
+    ramp = ((hz / cutoff_hz[:, None] - CROSSOVER_START) / (1 - CROSSOVER_START)).clamp(0, 1)
+    weight = (0.5 - 0.5 * torch.cos(math.pi * ramp))[:, None]
+    return overlap_add(weight * (predicted - spectrum), config.window_samples, config.hop_samples)
+
+
+def envelope_distance(
+    found: Extension,
+    target: Tensor,
+    cutoff_hz: Tensor,
+    bandwidth_hz: Tensor,
+    config: SourceFilterConfig,
+) -> Tensor:
+    """Mean error of the power of bands above the cutoff, in units of 10 dB; a scalar.
+
+    ``target`` is complex, ``[batch, frames, bins]``. The excitations have unit power and nothing in
+    common, so that the power of their sum is known without a waveform.
+    """
+    bands = band_interpolation(config).to(target.device)
+    hz = torch.arange(config.bins, device=target.device) * (
+        config.sample_rate / config.window_samples
+    )
+    inside = (hz >= CROSSOVER_START * cutoff_hz[:, None]) & (hz <= bandwidth_hz[:, None])
+    weight = bands * inside[:, None].float()
+    held = weight.sum(-1)
+    wanted = torch.einsum("btf,bkf->btk", power(target), weight) / held.clamp_min(1e-6)[:, None]
+    width = bands.sum(-1)
+    usable = ((held > 0.5 * width.clamp_min(1)) & (width > 0)).float()[:, None]
+    predicted = torch.logsumexp(2 * found.gains, 2).clamp(-24, 8) + found.level.log()[..., None]
+    floor = torch.tensor(math.log(POWER_FLOOR), device=target.device)
+    error = torch.logaddexp(predicted, floor) - (wanted + POWER_FLOOR).log()
+    error = 10 / math.log(10) * error
+    energy = (wanted * usable).sum(-1)
+    active = energy > energy.amax(1, keepdim=True) * 10 ** (-PAUSE_DB / 10)
+    counted = usable * torch.where(active, 1.0, PAUSE_WEIGHT)[..., None]
+    cost = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ENVELOPE_KNEE_DB, reduction="none")
+    items = (cost * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
+    return items.mean() / 10
