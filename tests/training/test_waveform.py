@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from overtone.cli import app
 from overtone.data.archive import PatchArchive
 from overtone.errors import ConfigError
-from overtone.metrics import lineage_lsd, lineage_snr_db
+from overtone.metrics import kuleshov_lsd, kuleshov_snr_db
 from overtone.training import loop
 from overtone.training.checkpoint import load_model
 from overtone.training.families import make_task as make_any_task
@@ -181,7 +181,7 @@ def test_a_network_learns_to_beat_the_spline(network, archives):
         patch_losses(task.model(low), high, PatchLossConfig(snr=1))["total"].backward()
         optimiser.step()
     after = patch_scores(task.high, restore(task.model.eval(), task.low))
-    assert after["lineage_snr_db"] > task.baseline["lineage_snr_db"] + 0.1
+    assert after["kuleshov_snr_db"] > task.baseline["kuleshov_snr_db"] + 0.1
 
 
 def test_the_log_has_baseline_network_and_gain_each_epoch(run):
@@ -192,9 +192,9 @@ def test_the_log_has_baseline_network_and_gain_each_epoch(run):
     for record in validations:
         spline, network, gain = record["validation"]
         assert [row["label"] for row in record["validation"]] == ["spline", "tfilm", "gain"]
-        for name in ("lineage_snr_db", "lineage_lsd", "lsd"):
+        for name in ("kuleshov_snr_db", "kuleshov_lsd", "lsd"):
             assert gain[name] == pytest.approx(network[name] - spline[name], abs=1e-9)
-        assert record["score"] == network["lineage_snr_db"]
+        assert record["score"] == network["kuleshov_snr_db"]
     assert sum(line.startswith("validation") for line in said) == 6
 
 
@@ -289,9 +289,9 @@ def test_the_losses_are_the_metrics(rng):
     )
     assert terms["mse"].item() == pytest.approx(np.mean((low - high) ** 2), rel=1e-4)
     power_db = 10 * np.log10(np.mean(high.astype(float) ** 2, axis=1))
-    snr = [lineage_snr_db(y, x) for y, x in zip(high, low, strict=True)]
+    snr = [kuleshov_snr_db(y, x) for y, x in zip(high, low, strict=True)]
     assert 10 * terms["snr"].item() == pytest.approx(np.mean(power_db - snr), abs=1e-3)
-    distance = np.mean([lineage_lsd(y, x) for y, x in zip(high, low, strict=True)])
+    distance = np.mean([kuleshov_lsd(y, x) for y, x in zip(high, low, strict=True)])
     assert terms["log_spectrum"].item() == pytest.approx(distance, rel=1e-3)
     total = 2 * terms["mse"] + terms["snr"] + 0.5 * terms["log_spectrum"]
     assert terms["total"].item() == pytest.approx(total.item(), rel=1e-6)

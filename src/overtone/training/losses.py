@@ -96,7 +96,7 @@ def patch_losses(estimate: Tensor, target: Tensor, weights: PatchLossConfig) -> 
 
 
 def _log_spectral_distance(estimate: Tensor, target: Tensor) -> Tensor:
-    """As :func:`overtone.metrics.lineage_lsd`, but for its upper limit."""
+    """As :func:`overtone.metrics.kuleshov_lsd`, but for its upper limit."""
 
     def log_power(signal: Tensor) -> Tensor:
         window = hann(2048, signal.device)

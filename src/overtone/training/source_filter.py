@@ -76,14 +76,7 @@ class SourceFilterRecipe(SpectralRecipe):
         """Return what the model file says of itself, exported after ``progress``."""
         c = self.model
         return SourceFilterInfo(
-            **self._about(progress, parameters, "crops"),
-            sample_rate=c.sample_rate,
-            window_samples=c.window_samples,
-            hop_samples=c.hop_samples,
-            lookahead_frames=c.lookahead_frames,
-            min_cutoff_hz=self.degrade.min_cutoff_hz,
-            max_cutoff_hz=self.degrade.max_cutoff_hz,
-            level_rms=self.degrade.level_rms,
+            **self._about_frames(progress, parameters),
             has_fidelity=bool(self.faithful),
             faithful=self.faithful,
             visible_bins=c.visible_bins,

@@ -89,18 +89,21 @@ class SpectralRecipe(Recipe):
 
     def describe(self, progress: dict[str, Any], parameters: int) -> SpectralInfo:
         """Return what the model file says of itself, exported after ``progress``."""
-        c = self.model
-        return SpectralInfo(
+        return SpectralInfo(**self._about_frames(progress, parameters), has_fidelity=True)
+
+    def _about_frames(self, progress: dict[str, Any], parameters: int) -> dict[str, Any]:
+        """Return what :meth:`describe` says of every model of frames."""
+        c, degrade = self.model, self.degrade
+        return {
             **self._about(progress, parameters, "crops"),
-            sample_rate=c.sample_rate,
-            window_samples=c.window_samples,
-            hop_samples=c.hop_samples,
-            lookahead_frames=c.lookahead_frames,
-            min_cutoff_hz=self.degrade.min_cutoff_hz,
-            max_cutoff_hz=self.degrade.max_cutoff_hz,
-            level_rms=self.degrade.level_rms,
-            has_fidelity=True,
-        )
+            "sample_rate": c.sample_rate,
+            "window_samples": c.window_samples,
+            "hop_samples": c.hop_samples,
+            "lookahead_frames": c.lookahead_frames,
+            "min_cutoff_hz": degrade.min_cutoff_hz,
+            "max_cutoff_hz": degrade.max_cutoff_hz,
+            "level_rms": degrade.level_rms,
+        }
 
 
 class SpectralTask:

@@ -18,7 +18,7 @@ from overtone.dsp.decimation import FILTER_EDGE
 from overtone.dsp.level import LevelMeter
 from overtone.errors import ConfigError, InvalidInputError
 from overtone.inference.waveform import WaveformInfo
-from overtone.metrics import lineage_lsd, lineage_snr_db, lsd
+from overtone.metrics import kuleshov_lsd, kuleshov_snr_db, lsd
 from overtone.models.afilm import AFiLMConfig
 from overtone.models.audiounet import AudioUNetConfig
 from overtone.models.tfilm import TFiLMConfig
@@ -183,7 +183,7 @@ class WaveformTask:
             {"label": label} | row
             for label, row in (("spline", self.baseline), (self.recipe.network, found))
         ]
-        return ValidationResult([*rows, {"label": "gain"} | gain], found["lineage_snr_db"])
+        return ValidationResult([*rows, {"label": "gain"} | gain], found["kuleshov_snr_db"])
 
 
 def open_archive(path: Path, recipe: WaveformRecipe) -> PatchArchive:
@@ -236,10 +236,10 @@ def restore(model: nn.Module, low: Samples) -> Samples:
 def patch_scores(high: Samples, estimate: Samples) -> dict[str, float]:
     """Return the means over patches ``[patches, samples]``; those that are silent have no ratio."""
     scores = [
-        (lineage_snr_db(y, x), lineage_lsd(y, x), lsd(y, x))
+        (kuleshov_snr_db(y, x), kuleshov_lsd(y, x), lsd(y, x))
         for y, x in zip(high, estimate, strict=True)
     ]
-    names = ("lineage_snr_db", "lineage_lsd", "lsd")
+    names = ("kuleshov_snr_db", "kuleshov_lsd", "lsd")
     means = np.nanmean(np.array(scores), axis=0)
     return {name: float(value) for name, value in zip(names, means, strict=True)}
 
