@@ -57,6 +57,9 @@ class SourceFilterLossConfig(Settings):
     # Windows of the signal loss in samples at the model's rate; the hop is a quarter.
     windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1)
     pivot_hz: float = Field(default=4000.0, gt=0)
+    # What part of the gradient of all but the envelope's loss reaches the envelope. Discriminators
+    # ask for one sharp envelope among all that could be, which costs accuracy.
+    waveform_envelope_share: float = Field(default=1.0, ge=0, le=1)
     # Before this step the envelope is all that is learned.
     waveform_start_step: int = Field(default=0, ge=0)
 
@@ -129,7 +132,8 @@ class SourceFilterTask(SpectralTask):
         if step < weights.waveform_start_step:
             nothing = DiscriminatorBatch(clean, low, level, cutoff, bandwidth)
             return {"total": envelope, "envelope": envelope}, nothing
-        estimate = low + residual(found, spectrum, cutoff, c)
+        heard = found._replace(gains=scaled_envelope(found.gains, weights.waveform_envelope_share))
+        estimate = low + residual(heard, spectrum, cutoff, c)
         # The first and last frames overlap with nothing; the signal is judged between them.
         inner = slice(c.window_samples, low.shape[-1] - c.window_samples)
         fake, real = estimate[:, inner], clean[:, inner]
@@ -160,6 +164,12 @@ class SourceFilterTask(SpectralTask):
         with autocast(self.device, self.recipe.optimiser.bfloat16):
             gains, _ = self.predict(ahead, cutoff_hz, context)
         return Extension(gains[:, c.lookahead_frames :], level)
+
+
+def scaled_envelope(gains: Tensor, share: float) -> Tensor:
+    """The same gains, whose gradient reaches the power of their sum by ``share`` only."""
+    envelope = 0.5 * torch.logsumexp(2 * gains, 2, keepdim=True)
+    return gains - (1 - share) * (envelope - envelope.detach())
 
 
 def residual(
