@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from overtone.training.source_filter import scaled_envelope
 
 
