@@ -11,9 +11,10 @@ import soundfile
 from mutagen import flac, id3, mp4
 
 from overtone.audio.carried import append_chunks, read_carried, write_carried
-from overtone.audio.files import AudioReader, AudioWriter, read_audio
+from overtone.audio.reader import AudioReader, read_audio
 from overtone.audio.riff import read_chunks
 from overtone.audio.tags import Chapter
+from overtone.audio.writer import AudioWriter
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "files"
 RATE, RATE_OUT = 8000, 48000

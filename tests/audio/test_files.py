@@ -17,14 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from overtone.audio import files, formats
-from overtone.audio.files import (
-    OUTPUT_FORMATS,
-    AudioReader,
-    AudioWriter,
-    probe,
-    read_audio,
-)
+from overtone.audio import formats, writer
+from overtone.audio.formats import OUTPUT_FORMATS
+from overtone.audio.reader import AudioReader, probe, read_audio
+from overtone.audio.writer import AudioWriter
 from overtone.errors import AudioFileError, InvalidInputError
 
 Samples = NDArray[np.float32]
@@ -492,7 +488,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
         import resource, sys
         from pathlib import Path
         import numpy as np
-        from overtone.audio.files import AudioWriter
+        from overtone.audio.writer import AudioWriter
         from overtone.errors import AudioFileError
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 96000))
         for name in sys.argv[1:]:
@@ -550,13 +546,13 @@ def test_a_write_that_fails_silently_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file system may lose the end of a file without an error; the header check sees it."""
-    close = files.SndfileSink.close
+    close = writer.SndfileSink.close
 
-    def close_and_lose_half(self: files.SndfileSink) -> None:
+    def close_and_lose_half(self: writer.SndfileSink) -> None:
         close(self)
         os.truncate(self.path, self.path.stat().st_size // 2)
 
-    monkeypatch.setattr(files.SndfileSink, "close", close_and_lose_half)
+    monkeypatch.setattr(writer.SndfileSink, "close", close_and_lose_half)
     with pytest.raises(AudioFileError, match=r"out\.wav: could not be written completely"):
         write(tmp_path / "out.wav", np.zeros((1, 10000), np.float32), 8000)
     assert list(tmp_path.iterdir()) == []
@@ -576,7 +572,7 @@ def test_a_wav_file_that_outgrows_32_bits_goes_on_as_rf64(
     recording: tuple[Samples, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples, rate = recording
-    monkeypatch.setattr(files, "_MAX_32BIT_BYTES", samples.size * 3 // 2)
+    monkeypatch.setattr("overtone.audio.writer._MAX_32BIT_BYTES", samples.size * 3 // 2)
     path = tmp_path / "long.wav"
     with AudioWriter(path, rate, 2, subtype="PCM_24") as writer:
         for block in np.array_split(samples, 7, axis=1):
@@ -597,7 +593,7 @@ def test_a_wav_file_below_32_bits_stays_a_plain_one(tmp_path: Path) -> None:
 def test_an_aiff_file_that_outgrows_32_bits_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_MAX_32BIT_BYTES", 1000)
+    monkeypatch.setattr("overtone.audio.writer._MAX_32BIT_BYTES", 1000)
     with pytest.raises(AudioFileError, match=r"AIFF files end at 4 GB; write \.wav"):
         write(tmp_path / "long.aiff", np.zeros((1, 1000), np.float32), 8000)
     assert list(tmp_path.iterdir()) == []

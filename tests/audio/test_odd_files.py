@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from overtone.audio.files import AudioReader, probe, read_audio
+from overtone.audio.reader import AudioReader, probe, read_audio
 from overtone.errors import AudioFileError
 
 Samples = NDArray[np.float32]
@@ -160,7 +160,7 @@ def test_seven_and_more_channels_of_aac_are_read(make_tone, tmp_path: Path, layo
     tones = np.concatenate([make_tone(50 + 10 * k, RATE) for k in range(channels)])
     path = encode(tmp_path / "a.m4a", tones, "aac", layout=layout, bit_rate=512000)
     program = (
-        "import sys, numpy as np; from overtone.audio.files import read_audio\n"
+        "import sys, numpy as np; from overtone.audio.reader import read_audio\n"
         "samples, rate = read_audio(sys.argv[1])\n"
         "print(*sorted(np.abs(np.fft.rfft(samples[:, :rate])).argmax(axis=1)))"
     )

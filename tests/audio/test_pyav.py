@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.audio import files
-from overtone.audio.files import AudioReader, AudioWriter, probe, read_audio
+from overtone.audio import reader
+from overtone.audio.reader import AudioReader, probe, read_audio
+from overtone.audio.writer import AudioWriter
 from overtone.errors import AudioFileError, MissingExtraError
 
 Samples = NDArray[np.float32]
@@ -187,7 +188,7 @@ def test_an_mp3_without_index_is_read_to_its_end(mp3_without_index: Path, speech
 def test_an_mp3_without_index_is_never_silently_shortened(
     mp3_without_index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "has_pyav", lambda: False)
+    monkeypatch.setattr(reader, "has_pyav", lambda: False)
     with pytest.raises(AudioFileError, match=r"only the first .* s can be read.*overtone\[formats"):
         read_audio(mp3_without_index)
 
@@ -198,7 +199,7 @@ def test_opus_is_the_same_by_either_decoder(tmp_path, examples_dir, monkeypatch)
     with AudioWriter(path, rate, 1) as writer:
         writer.write(original)
     by_ffmpeg, _ = read_audio(path)
-    monkeypatch.setattr("overtone.audio.files.has_pyav", lambda: False)
+    monkeypatch.setattr("overtone.audio.reader.has_pyav", lambda: False)
     by_libsndfile, _ = read_audio(path)
     assert by_ffmpeg.shape == by_libsndfile.shape == original.shape
     error = by_ffmpeg - by_libsndfile

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overtone.audio.files import probe, read_audio
+from overtone.audio.reader import probe, read_audio
 from overtone.audio.video import VideoWriter, has_pictures
 from overtone.errors import AudioFileError
 

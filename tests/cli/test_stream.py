@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from overtone.audio.files import read_audio
 from overtone.audio.pcm import PcmFormat, read_wav_header
+from overtone.audio.reader import read_audio
 from overtone.cli import main
 from overtone.errors import AudioFileError
 from overtone.inference import Enhancer, StreamEnhancer

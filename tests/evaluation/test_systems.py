@@ -123,7 +123,7 @@ def test_a_network_for_another_rate_or_scale_is_refused(checkpoint, waveform_mod
 
 
 def test_the_shipped_model_extends_low_samples_at_any_ratio(examples_dir):
-    from overtone.audio.files import read_audio
+    from overtone.audio.reader import read_audio
     from overtone.dsp.resample import resample
 
     samples, rate = read_audio(examples_dir / "speech_en_48k.flac")

@@ -5,7 +5,7 @@ import pytest
 import soundfile as sf
 
 import overtone
-from overtone.audio.files import probe, read_audio
+from overtone.audio.reader import probe, read_audio
 from overtone.dsp.resample import resample, resampled_length
 from overtone.errors import AudioFileError, InvalidInputError
 from overtone.inference.enhancer import Enhancer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soxr
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.dsp.resample import resampled_length
 from overtone.inference import Enhancer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.errors import InvalidInputError, ModelError
 from overtone.inference.blend import BlendedModel
 from overtone.inference.enhancer import Enhancer

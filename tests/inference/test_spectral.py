@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.inference import Enhancer
 from overtone.inference.bands import CROSSOVER_START, OutputBandLimit

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.inference.model import load_model
 from overtone.inference.pipeline import EnhanceStream
 from overtone.inference.stereo import StereoWidth

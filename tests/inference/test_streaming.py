@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.dsp.resample import resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference import Enhancer, StreamEnhancer

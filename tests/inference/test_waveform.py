@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soxr
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.degrade.spline import decimate
 from overtone.dsp.resample import resample, resampled_length
 from overtone.errors import InvalidInputError

@@ -193,3 +193,14 @@ def check_limits(
             f"{path}: .flac files cannot have a rate of {sample_rate} Hz; "
             "choose a multiple of 10 Hz (output_rate) or write .wav instead"
         )
+
+
+def same_format(info: AudioInfo, destination: Path, subtype: str | None) -> bool:
+    """Tell whether a file as ``info`` describes it is what would be written to ``destination``."""
+    output = OUTPUT_FORMATS.get(destination.suffix.lower())
+    container = "WAV" if info.format in ("WAVEX", "RF64") else info.format
+    if output is None or container != output.container.replace("RF64", "WAV"):
+        return False
+    if container in ("OGG", "MP3") and info.subtype not in output.subtypes:
+        return False
+    return subtype is None or subtype.upper() == info.subtype

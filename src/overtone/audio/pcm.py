@@ -1,6 +1,6 @@
 """PCM in pipes: raw samples, and WAV whose length nobody knows yet.
 
-Files go through :mod:`overtone.audio.files`; a pipe cannot seek, so here is just enough of WAV
+A pipe cannot seek as a file can (:mod:`overtone.audio.reader`), so here is just enough of WAV
 (Microsoft/IBM RIFF, with WAVE_FORMAT_EXTENSIBLE) to read one from its start and to write one
 without an end, as ffmpeg and sox do: with sizes of 0xFFFFFFFF.
 """

@@ -213,7 +213,7 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
     """Write the picture of an enhanced file; return a failure instead if that fails."""
     import numpy as np
 
-    from overtone.audio.files import AudioReader
+    from overtone.audio.reader import AudioReader
     from overtone.inference.jobs import describe_os_error, picture_path
     from overtone.report import plot_spectrograms
 

@@ -52,7 +52,7 @@ def plot(
     All have one time axis (s), one frequency axis (kHz) and one colour scale, and the cutoff is
     marked. Needs the extra 'plot': pip install 'overtone[plot]'.
     """
-    from overtone.audio.files import read_audio
+    from overtone.audio.reader import read_audio
     from overtone.report import check_picture_path, plot_spectrograms
 
     check_picture_path(output, overwrite=force)

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from overtone.audio.files import INPUT_EXTENSIONS, read_audio
+from overtone.audio.formats import INPUT_EXTENSIONS
+from overtone.audio.reader import read_audio
 from overtone.dsp.level import active_rms
 from overtone.dsp.resample import resample
 from overtone.errors import AudioFileError, ConfigError

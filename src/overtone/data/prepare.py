@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone import executor
-from overtone.audio.files import AudioReader, probe
+from overtone.audio.reader import AudioReader, probe
 from overtone.data.archive import ArchiveInfo, Piece, Source, write_archive
 from overtone.data.patches import PatchSettings, cut, make_pair, patch_starts
 from overtone.data.splits import Listing

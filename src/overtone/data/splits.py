@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from overtone.audio.files import INPUT_EXTENSIONS
+from overtone.audio.formats import INPUT_EXTENSIONS
 from overtone.errors import InvalidInputError
 from overtone.files import find_files
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.degrade.lowpass import FAMILIES, LowPass, apply
 from overtone.degrade.spline import decimate
 from overtone.dsp.resample import resample

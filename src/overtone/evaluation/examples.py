@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.files import AudioWriter, read_audio
 from overtone.audio.formats import INPUT_EXTENSIONS
+from overtone.audio.reader import read_audio
+from overtone.audio.writer import AudioWriter
 from overtone.data.splits import listed_names
 from overtone.degrade.spline import decimate, interpolate
 from overtone.dsp.resample import resample

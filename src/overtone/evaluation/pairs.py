@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from overtone import __version__
-from overtone.audio.files import INPUT_EXTENSIONS, read_audio
+from overtone.audio.formats import INPUT_EXTENSIONS
+from overtone.audio.reader import read_audio
 from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.metrics import (

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.alignment import find_shift, overlap
 from overtone.evaluation.baselines import BASELINES, soxr

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from overtone import __version__
-from overtone.audio.files import AudioWriter
+from overtone.audio.writer import AudioWriter
 from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError, MissingExtraError
 from overtone.evaluation.alignment import MAX_SHIFT_S, MIN_GAIN_DB

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.dsp.resample import resample
 from overtone.inference.enhancer import Enhancer
 from overtone.metrics import lsd, lsd_hf, snr_db, texture_scores

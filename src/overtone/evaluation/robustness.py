@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.audio.files import AudioReader
+from overtone.audio.reader import AudioReader
 from overtone.degrade.codecs import fit
 from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Condition, Degraded, Samples, matrix
 from overtone.dsp.bandwidth import estimate_cutoff

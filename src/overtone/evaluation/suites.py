@@ -35,7 +35,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from overtone.audio.files import INPUT_EXTENSIONS
+from overtone.audio.formats import INPUT_EXTENSIONS
 from overtone.data.corpora import Corpus
 from overtone.errors import ConfigError, InvalidInputError
 from overtone.evaluation.cases import DECIMATE, FILTERS, LOW, REFERENCE, Case, Degradation

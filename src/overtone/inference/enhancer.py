@@ -12,8 +12,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overtone.audio.files import AudioInfo, AudioReader, AudioWriter, copy_audio, same_format
+from overtone.audio.formats import AudioInfo, same_format
+from overtone.audio.reader import AudioReader
 from overtone.audio.video import VIDEO_FORMATS, VideoWriter
+from overtone.audio.writer import AudioWriter, copy_audio
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import StreamResampler
 from overtone.inference.blend import BlendedModel

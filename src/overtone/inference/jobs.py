@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Protocol
 
 from overtone import executor
-from overtone.audio.files import INPUT_EXTENSIONS, OUTPUT_FORMATS, find_audio
+from overtone.audio.formats import INPUT_EXTENSIONS, OUTPUT_FORMATS
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import InvalidInputError, OvertoneError
+from overtone.files import find_files
 from overtone.inference.enhancer import Enhancer, FileReport
 
 ENHANCED_MARK = ".enhanced"
@@ -117,7 +118,7 @@ def _audio_in(folder: Path, exclude: Path | None, failures: list[Outcome]) -> It
     def note(error: OSError) -> None:
         failures.append(Outcome.failed(Path(error.filename), describe_os_error(error)))
 
-    return find_audio(folder, exclude=exclude, on_error=note)
+    return find_files(folder, INPUT_EXTENSIONS, exclude=exclude, on_error=note)
 
 
 def _matching(pattern: str, exclude: Path | None, failures: list[Outcome]) -> Iterator[Path]:

@@ -132,8 +132,8 @@ class SourceFilterTask(SpectralTask):
         if step < weights.waveform_start_step:
             nothing = DiscriminatorBatch(clean, low, level, cutoff, bandwidth)
             return {"total": envelope, "envelope": envelope}, nothing
-        heard = found._replace(gains=scaled_envelope(found.gains, weights.waveform_envelope_share))
-        estimate = low + residual(heard, spectrum, cutoff, c)
+        scaled = found._replace(gains=scaled_envelope(found.gains, weights.waveform_envelope_share))
+        estimate = low + residual(scaled, spectrum, cutoff, c)
         # The first and last frames overlap with nothing; the signal is judged between them.
         inner = slice(c.window_samples, low.shape[-1] - c.window_samples)
         fake, real = estimate[:, inner], clean[:, inner]
