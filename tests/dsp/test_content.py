@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, resample_poly, sosfilt
 
-from overtone.audio.files import read_audio
+from overtone.audio.reader import read_audio
 from overtone.dsp.content import speech_probability
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -305,7 +305,7 @@ def measure_budget(source: Path, model: str, start: CommandCost) -> dict[str, fl
         "frames, FFT, overlap-add": frames,
         "resampling": of("resample._convert"),
         "cutoff and level": of("bandwidth.push") + of("bandwidth.estimate") + of("level.push"),
-        "writing": of("files.write") + of("files.__exit__"),
+        "writing": of("writer.write") + of("writer.__exit__"),
     }
     rest = of("enhancer.enhance_file") - sum(stages.values())
     return {**stages, "reading and the rest": max(0.0, rest), "start of the command": start.cpu_s}
