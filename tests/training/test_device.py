@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from overtone.errors import ConfigError
+from overtone.models.stft import frames, overlap_add
 from overtone.training.device import autocast, choose_device, to_device
 from overtone.training.losses import (
     LossConfig,
     band_power_distance,
     signal_distance,
 )
-from overtone.training.stft import frames, overlap_add
 
 
 def test_the_cpu_is_always_there_and_auto_takes_what_there_is(monkeypatch):

@@ -9,8 +9,8 @@ import torch
 from overtone.dsp.excitation import NAMES, ExcitationConstants, Excitations, white_noise
 from overtone.dsp.stft import StreamStft, hann
 from overtone.models.source_filter import SourceFilterConfig
+from overtone.models.stft import frames
 from overtone.training.excitation import excitations, local_mean, running_level, trailing_mean
-from overtone.training.stft import frames
 
 CONFIG = SourceFilterConfig(excitations=NAMES)
 CONSTANTS = ExcitationConstants()

@@ -14,10 +14,10 @@ from overtone.data.crops import Batch, CropSampler
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.errors import ConfigError
 from overtone.models.extender import Prediction, SpectralExtender
+from overtone.models.stft import frames
 from overtone.training import loop, spectral
 from overtone.training.checkpoint import load_model
 from overtone.training.optimiser import learning_rate, update_ema
-from overtone.training.stft import frames
 
 
 @pytest.fixture

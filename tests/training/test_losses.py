@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from overtone.metrics import lsd
 from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
+from overtone.models.stft import frames
 from overtone.training.losses import (
     LossConfig,
     band_power_distance,
@@ -19,7 +20,6 @@ from overtone.training.losses import (
     signal_distance,
     spectral_distances,
 )
-from overtone.training.stft import frames
 
 RATE = 48000
 CUTOFF = torch.tensor([4000.0, 9000.0])

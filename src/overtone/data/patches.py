@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from overtone.degrade.spline import decimate, interpolate
+from overtone.dsp.stft import frames
 from overtone.settings import Settings
 
 Samples = NDArray[np.float32]
@@ -115,4 +116,4 @@ def cut(side: Samples, starts: NDArray[np.int64], length: int) -> Samples:
     """``side [samples]`` at ``starts``: ``[patches, length]``."""
     if starts.size == 0:
         return np.zeros((0, length), np.float32)
-    return np.lib.stride_tricks.sliding_window_view(side, length)[starts]
+    return np.asarray(frames(side, length, 1)[starts], np.float32)

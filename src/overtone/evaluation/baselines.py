@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from overtone.degrade.spline import interpolate
 from overtone.dsp.decimation import FILTER_EDGE
 from overtone.dsp.resample import resample
+from overtone.dsp.stft import Spectrum, StreamOverlapAdd, StreamStft, hann
 from overtone.errors import InvalidInputError
 
 FloatArray = NDArray[np.float32]
 Baseline = Callable[[FloatArray, float, float], FloatArray]
 
-WINDOW_SAMPLES, HOP_SAMPLES = 1024, 256
+WINDOW_SAMPLES, HOP_SAMPLES, BLOCK_SAMPLES = 1024, 256, 1 << 17
 # A copy moved by whole multiples of this many bins keeps its phase from frame to frame.
 SHIFT_BINS = WINDOW_SAMPLES // HOP_SAMPLES
 # -100 dB: below it there is no level to extrapolate from.
@@ -67,49 +68,44 @@ def copy_up(
     edge_bin = int(passband * rate_in / rate_out * (WINDOW_SAMPLES // 2))
     if wide.shape[1] == 0 or edge_bin < 2 * SHIFT_BINS or rate_in == rate_out:
         return wide
-    return np.stack([channel + _copies(channel, edge_bin) for channel in wide])
+    return wide + _copies(wide, edge_bin)
 
 
-def _copies(channel: FloatArray, edge_bin: int) -> FloatArray:
-    """What has to be added to ``channel`` so that it holds the copies from ``edge_bin`` up."""
-    window = np.hanning(WINDOW_SAMPLES + 1)[:-1]
-    pad = WINDOW_SAMPLES
-    frames_needed = -(-(channel.size + pad) // HOP_SAMPLES)
-    padded = np.zeros(frames_needed * HOP_SAMPLES + WINDOW_SAMPLES)
-    padded[pad : pad + channel.size] = channel
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
-    added = np.zeros_like(padded)
-    for start in range(0, len(frames), 512):  # bounded memory
-        spectrum = np.fft.rfft(frames[start : start + 512] * window)
-        residual = np.fft.irfft(_replaced(spectrum, edge_bin) - spectrum, WINDOW_SAMPLES) * window
-        for offset, frame in enumerate(residual):
-            at = (start + offset) * HOP_SAMPLES
-            added[at : at + WINDOW_SAMPLES] += frame
+def _copies(wide: FloatArray, edge_bin: int) -> FloatArray:
+    """What has to be added to ``wide [channels, n]`` to hold the copies from ``edge_bin`` up."""
+    window = hann(WINDOW_SAMPLES)
+    analysis = StreamStft(len(wide), window, HOP_SAMPLES)
     # Squared Hann windows at a quarter of their length add up to 1.5.
-    return (added[pad : pad + channel.size] / 1.5).astype(np.float32)
+    synthesis = StreamOverlapAdd(len(wide), window / 1.5, HOP_SAMPLES)
+    padded = np.pad(wide, ((0, 0), (0, WINDOW_SAMPLES)))
+    added = []
+    for start in range(0, padded.shape[1], BLOCK_SAMPLES):  # bounded memory
+        spectrum = analysis.push(padded[:, start : start + BLOCK_SAMPLES])
+        added.append(synthesis.push(_replaced(spectrum, edge_bin) - spectrum))
+    # The first frame ends with the first hop.
+    first = WINDOW_SAMPLES - HOP_SAMPLES
+    return np.concatenate(added, axis=1)[:, first : first + wide.shape[1]]
 
 
-def _replaced(spectrum: NDArray[np.complexfloating], edge_bin: int) -> NDArray[np.complexfloating]:
-    """``spectrum [frames, bins]`` with copies of the upper half band from ``edge_bin`` up."""
-    bins = spectrum.shape[1]
+def _replaced(spectrum: Spectrum, edge_bin: int) -> Spectrum:
+    """``spectrum [..., bins]`` with copies of the upper half band from ``edge_bin`` up."""
+    bins = spectrum.shape[-1]
     octaves = np.log2((np.arange(bins) + 0.5) / edge_bin)
     width = max(edge_bin // 2 // SHIFT_BINS, 1) * SHIFT_BINS
     source = slice(edge_bin - width, edge_bin)
-    slope_db = _slope_db(spectrum[:, source], octaves[source])
+    slope_db = _slope_db(spectrum[..., source], octaves[source])
     out = spectrum.copy()
     for start in range(edge_bin, bins, width):
         shift = start - edge_bin + width
         stop = min(start + width, bins)
         rise = octaves[start:stop] - octaves[start - shift : stop - shift]
-        gain = 10 ** (slope_db[:, None] * rise / 20)
-        out[:, start:stop] = spectrum[:, start - shift : stop - shift] * gain
+        gain = 10 ** (slope_db[..., None] * rise / 20)
+        out[..., start:stop] = spectrum[..., start - shift : stop - shift] * gain
     return out
 
 
-def _slope_db(
-    band: NDArray[np.complexfloating], octaves: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Least-squares slope of the level of ``band [frames, bins]``, dB an octave."""
+def _slope_db(band: Spectrum, octaves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least-squares slope of the level of ``band [..., bins]``, dB an octave."""
     level = 10 * np.log10(np.abs(band) ** 2 + FLOOR_POWER)
     position = octaves - octaves.mean()
     slope: NDArray[np.float64] = level @ position / (position @ position)

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from overtone.dsp.stft import frames
 from overtone.errors import InvalidInputError
 from overtone.metrics.signals import Channel, Floats, as_float64, checked_channels, mean
 from overtone.metrics.spectral import count_frames, frame_spectra
@@ -215,12 +215,12 @@ def _short_frames(channel: Channel, rate: int, cutoff_hz: float) -> _ShortFrames
     above = hz >= cutoff_hz
     grainy = (hz >= 1.1 * cutoff_hz) & (hz < min(TOP_OF_NYQUIST * rate / 2, GRAIN_TOP_HZ))
     starts, stop = _band_bins(hz, rate, cutoff_hz)
-    frames = count_frames(channel, SHORT_FFT, SHORT_HOP)
+    count = count_frames(channel, SHORT_FFT, SHORT_HOP)
     energy, bands, sums, squares = [], [], [], []
     halo = GRAIN_FRAMES // 2
-    for first in range(0, frames, _BLOCK_FRAMES):
-        last = min(first + _BLOCK_FRAMES, frames)
-        begin, end = max(first - halo, 0), min(last + halo, frames)
+    for first in range(0, count, _BLOCK_FRAMES):
+        last = min(first + _BLOCK_FRAMES, count)
+        begin, end = max(first - halo, 0), min(last + halo, count)
         magnitude = np.abs(frame_spectra(channel, begin, end - begin, SHORT_FFT, SHORT_HOP))
         own = slice(first - begin, last - begin)
         level_db = 20 * np.log10(magnitude + 1e-5)
@@ -256,12 +256,12 @@ def _envelope(y: _ShortFrames, x: _ShortFrames) -> float:
     return math.sqrt(np.mean(errors**2)) if errors.size else math.nan
 
 
-def _grain(frames: _ShortFrames, active: NDArray[np.bool_]) -> float:
-    count = frames.grain_bins * int(active.sum())
+def _grain(short: _ShortFrames, active: NDArray[np.bool_]) -> float:
+    count = short.grain_bins * int(active.sum())
     if count == 0:
         return math.nan
-    average = frames.residual_sum[active].sum() / count
-    return math.sqrt(max(frames.residual_squares[active].sum() / count - average**2, 0.0))
+    average = short.residual_sum[active].sum() / count
+    return math.sqrt(max(short.residual_squares[active].sum() / count - average**2, 0.0))
 
 
 def _local_mean(values: Floats, size: int, axis: int) -> Floats:
@@ -285,12 +285,12 @@ def _harmonics(y: Channel, x: Channel, rate: int, cutoff_hz: float) -> tuple[flo
     first_hz = 1.02 * cutoff_hz
     above = (hz >= first_hz) & (hz < min(first_hz + RIPPLE_SPAN_HZ, TOP_OF_NYQUIST * rate / 2))
     lags = range(max(3, int(PITCH_HZ[0] / spacing_hz)), int(PITCH_HZ[1] / spacing_hz))
-    frames = count_frames(y, LONG_FFT, LONG_HOP)
+    total = count_frames(y, LONG_FFT, LONG_HOP)
     if not below.any() or not above.any() or not lags:
         return math.nan, math.nan
-    voicing, levels, ripples = np.empty(frames), np.empty(frames), np.empty((frames, 2))
-    for first in range(0, frames, _BLOCK_FRAMES):
-        count = min(_BLOCK_FRAMES, frames - first)
+    voicing, levels, ripples = np.empty(total), np.empty(total), np.empty((total, 2))
+    for first in range(0, total, _BLOCK_FRAMES):
+        count = min(_BLOCK_FRAMES, total - first)
         part = slice(first, first + count)
         of_y, of_x = (
             np.abs(frame_spectra(one, first, count, LONG_FFT, LONG_HOP)) for one in (y, x)
@@ -333,8 +333,7 @@ def _pulses(channel: Channel, rate: int, cutoff_hz: float) -> float:
     size = int(PULSE_WINDOW_S * rate)
     if first_hz >= last_hz or channel.size < size:
         return math.nan
-    windows = sliding_window_view(_hilbert_envelope(channel, rate, first_hz, last_hz), size)
-    windows = windows[:: size // 2]
+    windows = frames(_hilbert_envelope(channel, rate, first_hz, last_hz), size, size // 2)
     levels = windows.mean(axis=1)
     loud = np.flatnonzero(levels > PULSE_LOUD * levels.max())
     if not loud.size:
@@ -342,6 +341,7 @@ def _pulses(channel: Channel, rate: int, cutoff_hz: float) -> float:
     power = np.zeros(size // 2 + 1)
     for part in np.array_split(loud, math.ceil(loud.size / _BLOCK_FRAMES)):
         relative = windows[part] / (levels[part, None] + 1e-9) - 1
+        # Symmetric, unlike the windows of spectra: published figures were made with it.
         power += np.sum(np.abs(np.fft.rfft(relative * np.hanning(size))) ** 2, axis=0)
     hz = np.fft.rfftfreq(size, 1 / rate)
     voice = (hz >= MODULATION_HZ[0]) & (hz <= MODULATION_HZ[1])

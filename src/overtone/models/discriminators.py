@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from overtone.models.extender import POWER_FLOOR
+from overtone.models.stft import frames, power
 from overtone.settings import Settings
 
 # High bands of speech lie mostly within two decades of power around this, in log10 relative to the
@@ -67,15 +68,12 @@ class DiscriminatorOutput(NamedTuple):
 class SpectrogramDiscriminator(nn.Module):
     """One STFT size: four layers of convolutions and a score for each patch of time and band."""
 
-    window: Tensor
     frequencies_hz: Tensor
 
     def __init__(self, window_samples: int, channels: int, sample_rate: int) -> None:
         super().__init__()
-        self.hop_samples = window_samples // 4
-        window = torch.hann_window(window_samples)
+        self.window_samples, self.hop_samples = window_samples, window_samples // 4
         frequencies = torch.linspace(0, sample_rate / 2, window_samples // 2 + 1)
-        self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
         self.register_buffer("frequencies_hz", frequencies, persistent=False)
         widths = [3, *[channels] * len(STRIDES)]
         self.layers = nn.ModuleList(
@@ -92,16 +90,9 @@ class SpectrogramDiscriminator(nn.Module):
 
     def spectrogram(self, signal: Tensor, level: Tensor) -> Tensor:
         """Return the scaled log10 of power over ``level``, ``[batch, frames, bins]``."""
-        spectrum = torch.stft(
-            signal,
-            len(self.window),
-            self.hop_samples,
-            window=self.window,
-            center=False,
-            return_complex=True,
-        ).transpose(1, 2)
-        power = spectrum.real.square() + spectrum.imag.square() + POWER_FLOOR
-        decades = (power / (level[:, None, None] + POWER_FLOOR)).log() / math.log(10)
+        spectrum = frames(signal, self.window_samples, self.hop_samples)
+        ratio = (power(spectrum) + POWER_FLOOR) / (level[:, None, None] + POWER_FLOOR)
+        decades = ratio.log() / math.log(10)
         return (decades - USUAL_LEVEL) / LEVEL_SPREAD
 
     def forward(

@@ -16,7 +16,7 @@ from torch import Tensor
 from overtone.dsp.excitation import COPIES, ExcitationConstants, copy_sources
 from overtone.models.extender import VISIBLE_END
 from overtone.models.source_filter import SourceFilterConfig
-from overtone.training.stft import frames, overlap_add, power
+from overtone.models.stft import frames, overlap_add, power
 
 # Keeps the running level above that of a recording's last bit.
 LEVEL_FLOOR = 1e-9

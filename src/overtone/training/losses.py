@@ -12,12 +12,13 @@ from functools import lru_cache
 from typing import Protocol, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
+from overtone.models.stft import frames, power
 from overtone.settings import Settings
-from overtone.training.stft import frames, hann, power
 
 # Window of the loss on band power, in samples.
 BAND_WINDOW = 2048
@@ -99,11 +100,11 @@ def _log_spectral_distance(estimate: Tensor, target: Tensor) -> Tensor:
     """As :func:`overtone.metrics.kuleshov_lsd`, but for its upper limit."""
 
     def log_power(signal: Tensor) -> Tensor:
-        window = hann(2048, signal.device)
-        spectrum = torch.stft(signal, 2048, 512, window=window, return_complex=True)
-        return torch.log(spectrum.abs().square() + 1e-8)
+        centred = F.pad(signal[:, None], (1024, 1024), mode="reflect")[:, 0]
+        # The squared window adds up to 768.
+        return torch.log(768 * power(frames(centred, 2048, 512)) + 1e-8)
 
-    squares = (log_power(estimate) - log_power(target)).square().mean(dim=-1)
+    squares = (log_power(estimate) - log_power(target)).square().mean(dim=1)
     # The root's slope is infinite at zero.
     return (squares + 1e-6).sqrt().mean()
 

@@ -25,13 +25,13 @@ from overtone.models.source_filter import (
     SourceFilterExtender,
     band_interpolation,
 )
+from overtone.models.stft import frames, overlap_add, power
 from overtone.settings import Settings
 from overtone.training.adversarial import Adversary, DiscriminatorBatch
 from overtone.training.device import autocast, to_device
 from overtone.training.excitation import excitations, running_level
 from overtone.training.losses import band_power_distance, check_windows, signal_distance
 from overtone.training.spectral import SpectralRecipe, SpectralTask
-from overtone.training.stft import frames, overlap_add, power
 
 # Windows of the loss on band power: the long one is the default.
 SHORT_BAND_WINDOW = 512

@@ -17,6 +17,7 @@ from overtone.data.prefetch import prefetch
 from overtone.degrade.augment import DegradeConfig
 from overtone.inference.spectral import SpectralInfo
 from overtone.models.extender import ExtenderConfig, Prediction, SpectralExtender
+from overtone.models.stft import frames, overlap_add
 from overtone.training.adversarial import AdversarialConfig, Adversary, DiscriminatorBatch
 from overtone.training.device import autocast, to_device
 from overtone.training.losses import (
@@ -30,7 +31,6 @@ from overtone.training.losses import (
 )
 from overtone.training.optimiser import OptimisedNetwork
 from overtone.training.recipe import OptimiserConfig, Recipe, StepsConfig
-from overtone.training.stft import frames, overlap_add
 from overtone.training.task import Log, ValidationResult
 from overtone.training.validate import ValidationConfig, runtime_model, validate
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from overtone.dsp.stft import StreamOverlapAdd, hann, stft
-from overtone.training.stft import frames, overlap_add, power
+from overtone.models.stft import frames, overlap_add, power
 
 RATE = 48000
 
