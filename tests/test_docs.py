@@ -18,8 +18,7 @@ import typer
 from pydantic import BaseModel
 
 from overtone.cli import app, main
-from overtone.inference.model import FAMILIES as MODEL_FAMILIES
-from overtone.training.families import FAMILIES
+from overtone.families import FAMILIES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -163,14 +162,15 @@ def test_every_recipe_key_is_explained():
     text = (ROOT / "docs" / "reference" / "recipes.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`\[?\[?(\w+)\]?\]?`", text))
     for family in FAMILIES.values():
-        assert keys(family.recipe) <= explained, family
+        assert keys(family.load("recipe")) <= explained, family
 
 
 def test_every_key_of_a_model_file_is_explained():
     text = (ROOT / "docs" / "reference" / "model_file.md").read_text(encoding="utf-8")
     known = {"size_bytes", "is_default"}  # of the file, not in it
-    for family in MODEL_FAMILIES.values():
-        assert family.info_type.model_fields.keys() - known <= set(re.findall(r"`(\w+)`", text))
+    for family in FAMILIES.values():
+        keys_of_file = family.load("runtime").info_type.model_fields.keys() - known
+        assert keys_of_file <= set(re.findall(r"`(\w+)`", text))
 
 
 def keys(settings):

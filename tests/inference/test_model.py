@@ -101,7 +101,7 @@ def test_metadata_of_another_version_is_refused(tmp_path):
     with pytest.raises(ModelError, match="another version"):
         load_model(identity_model(tmp_path / "a.onnx", {METADATA_KEY: json.dumps(incomplete)}))
     unknown = json.dumps({**own, "kind": "oracle"})
-    with pytest.raises(ModelError, match=r"kind 'oracle'.*'spectral-extender' or 'waveform'"):
+    with pytest.raises(ModelError, match=r"kind 'oracle'.*'source-filter' or 'waveform'"):
         load_model(identity_model(tmp_path / "c.onnx", {METADATA_KEY: unknown}))
     for text in ("{", "[]", "3"):
         with pytest.raises(ModelError, match=r"d\.onnx: made for another version"):

@@ -1,7 +1,7 @@
 """What every family of models has: a description, and a stream of residuals.
 
-A family is one module with a subclass of :class:`ModelInfo` and one of :class:`Model`, and one
-line in :data:`overtone.inference.model.FAMILIES`.
+A family's runtime is one module with a subclass of :class:`ModelInfo` and one of :class:`Model`;
+:data:`overtone.families.FAMILIES` names it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Model files: the families there are, where the files lie, and how one is loaded."""
+"""Model files: where they lie, and how one is loaded."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import os
 from pathlib import Path
 
 from overtone.errors import ModelError
+from overtone.families import FAMILIES
 from overtone.inference.family import FORMAT_VERSION, METADATA_KEY, Model, ModelInfo
 from overtone.inference.network import open_session, read_metadata
-from overtone.inference.source_filter import SourceFilterModel
-from overtone.inference.spectral import SpectralModel
-from overtone.inference.waveform import WaveformModel
 
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
 DEFAULT_MODEL = "speech"
 
-FAMILIES: dict[str, type[Model]] = {
-    "source-filter": SourceFilterModel,
-    "spectral-extender": SpectralModel,
-    "waveform": WaveformModel,
-}
-"""How each ``kind`` that a model file can state is run."""
+# Several families may write files of one kind, which the same runtime reads.
+KINDS = {family.kind: family for family in FAMILIES.values()}
+
+
+def runtime(kind: str) -> type[Model]:
+    """Return what runs model files of a ``kind``."""
+    found: type[Model] = KINDS[kind].load("runtime")
+    return found
 
 
 def load_model(
@@ -47,7 +47,7 @@ def load_model(
     """
     path = model_path(name_or_path)
     info = read_info(path)
-    return FAMILIES[info.kind](path, open_session(path, device, threads), info)
+    return runtime(info.kind)(path, open_session(path, device, threads), info)
 
 
 def list_models() -> list[ModelInfo]:
@@ -96,13 +96,13 @@ def read_info(path: Path) -> ModelInfo:
         content = json.loads(text)
         version = content.get("format_version", FORMAT_VERSION)
         kind = content.get("kind", "spectral-extender")
-        if version != FORMAT_VERSION or kind not in FAMILIES:
-            kinds = " or ".join(repr(known) for known in FAMILIES)
+        if version != FORMAT_VERSION or kind not in KINDS:
+            kinds = " or ".join(repr(known) for known in KINDS)
             raise ModelError(
                 f"{path}: format {version}, kind {kind!r}; this overtone reads format"
                 f" {FORMAT_VERSION}, kind {kinds}: update overtone"
             )
-        info = FAMILIES[kind].info_type.model_validate(content)
+        info = runtime(kind).info_type.model_validate(content)
     except (ValueError, AttributeError, TypeError) as error:  # ValidationError is a ValueError
         raise ModelError(
             f"{path}: made for another version of overtone; update overtone or export it again"

@@ -1,53 +1,19 @@
-"""The model families, each one line: recipe, network, task, and how its model file is written.
-
-To add one, write its network in ``models``, its recipe and task here in ``training``, its export in
-``export``, and a line in :data:`FAMILIES`.
-"""
+"""From the name of a family to its recipe, network and task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from torch import nn
 
 from overtone.errors import ConfigError
-from overtone.export import source_filter, spectral, waveform
-from overtone.models.afilm import AFiLMUNet
-from overtone.models.audiounet import AudioUNet
-from overtone.models.extender import SpectralExtender
-from overtone.models.source_filter import SourceFilterExtender
-from overtone.models.tfilm import TFiLMUNet
+from overtone.families import FAMILIES
 from overtone.training.recipe import Recipe, problems, read_toml
-from overtone.training.source_filter import SourceFilterRecipe, SourceFilterTask
-from overtone.training.spectral import SpectralRecipe, SpectralTask
 from overtone.training.task import Log, Task
-from overtone.training.waveform import AFiLMRecipe, AudioUNetRecipe, TFiLMRecipe, WaveformTask
-
-
-class Family(NamedTuple):
-    """What a family brings: ``network(recipe.model)``, and ``write(network, info, path)``."""
-
-    recipe: type[Recipe]
-    network: Callable[[Any], nn.Module]
-    task: Callable[..., Task]
-    write: Callable[[Any, Any, Path], None]
-
-
-FAMILIES: dict[str, Family] = {
-    "extender": Family(SpectralRecipe, SpectralExtender, SpectralTask, spectral.write),
-    "source-filter": Family(
-        SourceFilterRecipe, SourceFilterExtender, SourceFilterTask, source_filter.write
-    ),
-    "audiounet": Family(AudioUNetRecipe, AudioUNet, WaveformTask, waveform.write),
-    "tfilm": Family(TFiLMRecipe, TFiLMUNet, WaveformTask, waveform.write),
-    "afilm": Family(AFiLMRecipe, AFiLMUNet, WaveformTask, waveform.write),
-}
-"""By the key ``network`` of a recipe; one without it is the extender's."""
 
 
 def read_recipe(values: dict[str, Any]) -> Recipe:
@@ -73,7 +39,8 @@ def read_recipe(values: dict[str, Any]) -> Recipe:
     network = values.get("network", "extender")
     if not isinstance(network, str) or network not in FAMILIES:
         raise ConfigError(f"network: {network!r} is unknown; use one of {', '.join(FAMILIES)}")
-    return FAMILIES[network].recipe.model_validate(values)
+    recipe: type[Recipe] = FAMILIES[network].load("recipe")
+    return recipe.model_validate(values)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -94,7 +61,8 @@ def load_recipe(path: Path) -> Recipe:
 
 def build_network(recipe: Recipe) -> nn.Module:
     """Return the network that ``recipe.network`` names, with new weights."""
-    return FAMILIES[recipe.network].network(recipe.model)
+    network: nn.Module = FAMILIES[recipe.network].load("network")(recipe.model)
+    return network
 
 
 def make_task(
@@ -111,7 +79,7 @@ def make_task(
     Raises:
         ConfigError: a corpus or archive is missing or does not fit, or the cache cannot be written.
     """
-    return FAMILIES[recipe.network].task(
+    task: Task = FAMILIES[recipe.network].load("task")(
         recipe,
         partial(build_network, recipe),
         data_root,
@@ -120,3 +88,4 @@ def make_task(
         compile_model=compile_model,
         log=log,
     )
+    return task

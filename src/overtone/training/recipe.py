@@ -62,7 +62,7 @@ class EpochsConfig(OptimiserConfig):
 
 
 class Recipe(Settings):
-    """What every recipe says; :data:`overtone.training.families.FAMILIES` has the kinds."""
+    """What every recipe says; :data:`overtone.families.FAMILIES` has the kinds."""
 
     name: str = Field(min_length=1)
     description: str

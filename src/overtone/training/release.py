@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from overtone.errors import ConfigError, InvalidInputError
+from overtone.families import FAMILIES
 from overtone.files import atomic_write, refuse_existing
 from overtone.inference.family import ModelInfo
 from overtone.training.checkpoint import load_model
-from overtone.training.families import FAMILIES
 
 
 def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> ModelInfo:
@@ -24,7 +24,7 @@ def export(checkpoint: Path, output: Path, *, overwrite: bool = False) -> ModelI
     try:
         info = recipe.describe(progress, sum(p.numel() for p in network.parameters()))
         with atomic_write(output, overwrite=overwrite) as part:
-            FAMILIES[recipe.network].write(network, info, part)
+            FAMILIES[recipe.network].load("write")(network, info, part)
     except ConfigError as error:
         raise ConfigError(f"{checkpoint}: {error}; not written") from error
     return info

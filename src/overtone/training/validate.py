@@ -21,7 +21,7 @@ from torch import nn
 from overtone.data.corpora import Corpus, SampleStore
 from overtone.degrade.lowpass import LowPass, apply
 from overtone.inference.family import Model
-from overtone.inference.model import FAMILIES
+from overtone.inference.model import runtime
 from overtone.inference.network import NEW_STATE
 from overtone.inference.spectral import FrameInfo
 from overtone.metrics import lsd, snr_db
@@ -82,7 +82,7 @@ class TorchSession:
 def runtime_model(network: nn.Module, info: FrameInfo) -> Model:
     """Return what runs ``network`` as the runtime runs a model file, on the device it is on."""
     device = next(network.parameters()).device
-    return FAMILIES[info.kind](Path(info.name), TorchSession(network, device), info)
+    return runtime(info.kind)(Path(info.name), TorchSession(network, device), info)
 
 
 def validate(
