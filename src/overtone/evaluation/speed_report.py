@@ -9,8 +9,9 @@ from typing import Any
 
 from overtone.errors import MissingExtraError
 from overtone.evaluation.speed import CommandCost, ModelSpeed, budget_rows
-from overtone.files import atomic_write, refuse_existing, write_text
+from overtone.files import refuse_existing, write_text
 from overtone.report import Column, Figure, Notes, Report, Section, Table
+from overtone.report.drawing import picture, require_matplotlib
 from overtone.report.provenance import machine, provenance
 
 PLOT_SUFFIX = ".svg"
@@ -124,14 +125,8 @@ def draw_lengths(speeds: Sequence[ModelSpeed], path: Path, *, overwrite: bool = 
 
     Raises MissingExtraError without matplotlib.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing the plot", "plot") from error
-    # The same bytes for the same numbers.
-    with matplotlib.rc_context({"svg.hashsalt": "overtone"}):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+    require_matplotlib("drawing the plot")
+    with picture([path], (9, 3.6), {}, overwrite=overwrite) as figure:
         time_axes, memory_axes = figure.subplots(1, 2)
         for speed in speeds:
             lengths = [cost.audio_s for cost in speed.lengths]
@@ -148,8 +143,6 @@ def draw_lengths(speeds: Sequence[ModelSpeed], path: Path, *, overwrite: bool = 
             axes.grid(alpha=0.3)
         if len(speeds) > 1:
             memory_axes.legend()
-        with atomic_write(path, overwrite=overwrite) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:].lower(), metadata={"Date": None})
 
 
 def duration(seconds: float) -> str:

@@ -6,29 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from overtone.errors import InvalidInputError, MissingExtraError
-from overtone.files import atomic_write
-from overtone.report.pictures import check_picture_path
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
+from overtone.errors import InvalidInputError
+from overtone.report.drawing import check_picture_path, picture, require_matplotlib
 
 _CELL_WIDTH, _CELL_HEIGHT = 0.72, 0.3  # inches
 _MARGIN_WIDTH, _MARGIN_HEIGHT = 3.0, 0.85
-_STYLE: Any = {
+_STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "savefig.dpi": 160,
-    # The same bytes for the same numbers; a third of them, since digits stay text.
-    "svg.hashsalt": "overtone",
+    # A third of the bytes, since digits stay text.
     "svg.fonttype": "none",
 }
 
@@ -64,11 +57,7 @@ def draw_heatmap(
     that exists and may not be overwritten.
     """
     check_picture_path(path, overwrite=overwrite)
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing a heat map", "plot") from error
+    require_matplotlib("drawing a heat map")
     if not any(math.isfinite(value) for grid in grids for row in grid.values for value in row):
         raise InvalidInputError(f"{path}: no number to draw")
     widest = max(len(grid.columns) for grid in grids)
@@ -77,8 +66,7 @@ def draw_heatmap(
         _MARGIN_WIDTH + _CELL_WIDTH * widest,
         0.4 + sum(heights) + _MARGIN_HEIGHT * len(grids),
     )
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+    with picture([path], size, _STYLE, overwrite=overwrite) as figure:
         panels = figure.subplots(len(grids), 1, squeeze=False, height_ratios=heights)[:, 0]
         colours = "RdBu" if higher_is_better else "RdBu_r"
         for panel, grid in zip(panels, grids, strict=True):
@@ -87,14 +75,9 @@ def draw_heatmap(
             _write_numbers(panel, grid, limit, marked)
         bar = figure.colorbar(image, ax=list(panels), pad=0.02, aspect=40)
         bar.set_label(label)
-        # A date would make every file another one.
-        kind = path.suffix[1:].lower()
-        undated = {"pdf": {"CreationDate": None}, "png": None}.get(kind, {"Date": None})
-        with atomic_write(path, overwrite=overwrite) as temporary:
-            figure.savefig(temporary, format=kind, metadata=undated)
 
 
-def _draw_grid(panel: Axes, grid: Grid, limit: float, colours: str) -> AxesImage:
+def _draw_grid(panel: Any, grid: Grid, limit: float, colours: str) -> Any:
     image = panel.imshow(
         np.asarray(grid.values, dtype=np.float64),
         cmap=colours,
@@ -112,7 +95,7 @@ def _draw_grid(panel: Axes, grid: Grid, limit: float, colours: str) -> AxesImage
     return image
 
 
-def _write_numbers(panel: Axes, grid: Grid, limit: float, marked: Callable[[float], bool]) -> None:
+def _write_numbers(panel: Any, grid: Grid, limit: float, marked: Callable[[float], bool]) -> None:
     from matplotlib.patches import Rectangle
 
     for y, row in enumerate(grid.values):

@@ -7,18 +7,17 @@ two marks, HTML comments on lines of their own, and only that part is replaced.
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from overtone.errors import InvalidInputError
 from overtone.report.provenance import provenance
 from overtone.report.tables import Table
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -96,8 +95,6 @@ class Report:
 
     def print(self, console: Console | None = None) -> None:
         """Print it to a terminal, as :meth:`Table.print` does; figures are left out."""
-        from rich.console import Console
-
         console = console or Console()
 
         def say(text: str) -> None:
@@ -134,10 +131,6 @@ class Report:
         return template.render(report=self)
 
     def _plain(self) -> str:
-        import io
-
-        from rich.console import Console
-
         text = io.StringIO()
         self.print(Console(file=text, color_system=None))
         return text.getvalue()

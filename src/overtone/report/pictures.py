@@ -3,33 +3,27 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone.dsp.stft import hann, stft
-from overtone.errors import InvalidInputError, MissingExtraError
-from overtone.files import atomic_write, refuse_existing
+from overtone.errors import InvalidInputError
+from overtone.report.drawing import (
+    DOTS_PER_INCH,
+    check_picture_path,
+    picture,
+    require_matplotlib,
+)
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
-
-PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
-DOTS_PER_INCH = 160
 RANGE_DB = 90.0
 _SATURATED = 1e-3  # share of the loudest points drawn in one colour, to leave more for the rest
 _LOWEST_TOP_DB = -60.0  # so that silence is black
 _WINDOW_S = 0.032
 _MAX_COLUMNS = 1200
 _PANELS_PER_ROW = 4
-# The same recordings give the same bytes: no date inside.
-_UNDATED: dict[str, Any] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-
-
-_STYLE: Any = {
+_STYLE = {
     "figure.constrained_layout.h_pad": 0.12,
     "figure.constrained_layout.w_pad": 0.12,
     "axes.edgecolor": "#30363d",
@@ -44,26 +38,10 @@ _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 11,
     "savefig.facecolor": "#0d1117",
-    "svg.hashsalt": "overtone",  # names inside depend on the content alone
     "text.color": "#c9d1d9",
     "xtick.color": "#8b949e",
     "ytick.color": "#8b949e",
 }
-
-
-def check_picture_path(path: Path, *, overwrite: bool = False) -> None:
-    """Raise :class:`~overtone.errors.InvalidInputError` unless a picture may be written there."""
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise InvalidInputError(f"{path}: a picture's name ends in {', '.join(PICTURE_SUFFIXES)}")
-    refuse_existing(path, overwrite)
-
-
-def require_matplotlib() -> None:
-    """Raise :class:`~overtone.errors.MissingExtraError` if nothing can be drawn."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("drawing spectrograms", "plot") from error
 
 
 def plot_spectrograms(
@@ -90,12 +68,9 @@ def plot_spectrograms(
     that exists and may not be overwritten.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else path
-    for picture in paths:
-        check_picture_path(picture, overwrite=overwrite)
+    for each in paths:
+        check_picture_path(each, overwrite=overwrite)
     require_matplotlib()
-    import matplotlib
-    from matplotlib.figure import Figure
-
     if not named_signals:
         raise InvalidInputError("no recording to draw: pass at least one")
 
@@ -107,8 +82,8 @@ def plot_spectrograms(
     marks = cutoff_hz if isinstance(cutoff_hz, Sequence) else [cutoff_hz] * len(named_signals)
     columns = min(len(named_signals), _PANELS_PER_ROW)
     rows = math.ceil(len(named_signals) / columns)
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(1.2 + 4.9 * columns, 0.3 + 3.9 * rows), layout="constrained")
+    size = (1.2 + 4.9 * columns, 0.3 + 3.9 * rows)
+    with picture(paths, size, _STYLE, dots_per_inch=dots_per_inch, overwrite=overwrite) as figure:
         panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         drawn = panels[: len(named_signals)]
         for panel, (title, samples, rate), level, mark_hz in zip(
@@ -126,16 +101,6 @@ def plot_spectrograms(
         bar = figure.colorbar(image, ax=panels, pad=0.015, aspect=30)
         bar.set_label("level (dB of full scale)")
         bar.outline.set_visible(False)
-        _save(figure, paths, dots_per_inch, overwrite)
-
-
-def _save(figure: "Figure", paths: Sequence[Path], dots_per_inch: int, overwrite: bool) -> None:
-    for path in paths:
-        with atomic_write(path, overwrite=overwrite) as temporary:
-            suffix = path.suffix.lower()
-            figure.savefig(
-                temporary, format=suffix[1:], dpi=dots_per_inch, metadata=_UNDATED.get(suffix)
-            )
 
 
 def _levels_db(title: str, samples: NDArray[np.floating], rate: int) -> NDArray[np.float64]:
@@ -158,8 +123,8 @@ def _levels_db(title: str, samples: NDArray[np.floating], rate: int) -> NDArray[
 
 
 def _draw_panel(
-    panel: "Axes", level_db: NDArray[np.float64], duration_s: float, rate: int, top_db: float
-) -> "AxesImage":
+    panel: Any, level_db: NDArray[np.float64], duration_s: float, rate: int, top_db: float
+) -> Any:
     image = panel.imshow(
         level_db,
         cmap="magma",
@@ -174,7 +139,7 @@ def _draw_panel(
     return image
 
 
-def _mark_cutoff(panel: "Axes", cutoff_hz: float) -> None:
+def _mark_cutoff(panel: Any, cutoff_hz: float) -> None:
     panel.axhline(cutoff_hz / 1000, color="#f0f6fc", linewidth=1, linestyle=(0, (6, 4)), alpha=0.8)
     panel.annotate(
         f"{cutoff_hz / 1000:.3g} kHz",

@@ -9,12 +9,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from overtone.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 NOT_DEFINED = "n/a"
 
@@ -93,13 +95,11 @@ class Table:
             raise InvalidInputError(f"no table format {table_format!r}: choose one of {known}")
         return renderers[table_format]()
 
-    def print(self, console: "Console | None" = None) -> None:
+    def print(self, console: Console | None = None) -> None:
         """Print to a terminal; columns that do not fit its width continue in further blocks.
 
         Away from a terminal (a pipe, a file) nothing is folded. A single row is printed as a list.
         """
-        from rich.console import Console
-
         console = console or Console()
         if not console.is_terminal:
             console.width = sum(map(self._width, self.columns))
@@ -130,11 +130,7 @@ class Table:
         texts = [column.label, *(column.text(row.get(column.key)) for row in self._all_rows())]
         return max(map(len, texts)) + 3  # rich: a space on each side and one between columns
 
-    def _print_block(self, console: "Console", columns: Sequence[Column]) -> None:
-        from rich import box
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
+    def _print_block(self, console: Console, columns: Sequence[Column]) -> None:
         table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for index, column in enumerate(columns):
             table.add_column(Text(column.label), justify="right" if index else "left", no_wrap=True)
@@ -147,7 +143,7 @@ class Table:
         console.print(table)
         console.print()
 
-    def _print_list(self, console: "Console") -> None:
+    def _print_list(self, console: Console) -> None:
         head, *others = self.columns
         texts = [column.text(self.rows[0].get(column.key)) for column in others]
         label_width = max((len(column.label) for column in others), default=0)
@@ -159,8 +155,6 @@ class Table:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _plain(self) -> str:
-        from rich.console import Console
-
         text = io.StringIO()
         self.print(Console(file=text, color_system=None))
         return text.getvalue()
