@@ -5,8 +5,6 @@ To add one, write its network in ``models``, its recipe and task in ``training``
 here. Parts are looked up when they are needed: what enhances a file imports no torch.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, Literal

@@ -4,8 +4,6 @@ Everything overtone writes goes to a temporary name in the same folder first and
 is complete. Nothing that exists is replaced unless asked.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import itertools

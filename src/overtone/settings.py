@@ -1,10 +1,14 @@
-"""The base of every table of settings: frozen, without unknown keys, and old names still read."""
+"""Tables of settings: read from TOML, frozen, without unknown keys, and old names still read."""
 
-from __future__ import annotations
-
+import tomllib
+from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from overtone.errors import ConfigError
+
+MESSAGES = {"extra_forbidden": "unknown key", "missing": "missing"}
 
 
 class Settings(BaseModel):
@@ -35,3 +39,33 @@ class Settings(BaseModel):
             if old in values:
                 found[new] = values[old]
         return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+
+
+def problems(error: ValidationError) -> str:
+    """One line that names every key at fault, what is wrong with it, and its value."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        text = MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        value = problem["input"]
+        shown = f", not {value!r}" if problem["type"] not in MESSAGES and _is_plain(value) else ""
+        lines.append(f"{key}: {text}{shown}" if key else f"{text}{shown}")
+    return "; ".join(lines)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, bool | int | float | str)

@@ -167,7 +167,7 @@ def test_a_recording_below_the_suites_rate_is_refused(corpus, tmp_path):
     ("old", "new", "message"),
     [
         ('"butterworth"', '"butterwort"', "no filter 'butterwort'; known: decimate"),
-        ("clips = 2", "clip = 2", "clip: no such setting; known: .*clips"),
+        ("clips = 2", "clip = 2", "clip: unknown key .known keys: .*clips"),
         ("clips = 2", "clips = 0", "clips: .*greater than or equal to 1"),
         ("4000", "16000", "low_rates: 16000 must lie below"),
         ("4000", "5000", "needs a divisor of rate 16000, not 5000"),

@@ -94,7 +94,7 @@ def test_included_corpora_come_before_its_own_and_in_place_of_the_base_s(files):
     [
         ('extends = "../tiny.toml"', "extends: '../tiny.toml' lies outside the recipe's folder"),
         ('extends = "/tiny.toml"', "lies outside the recipe's folder"),
-        ('extends = "nothing.toml"', "nothing.toml: cannot read the recipe: No such file"),
+        ('extends = "nothing.toml"', "nothing.toml: cannot be read: No such file"),
         ('extends = "other.toml"', "extends: 'other.toml' comes back to itself"),
         ("extends = 3", "extends: give the name of a file, not 3"),
         ('include = "tiny.toml"', "include: give a list of files, not 'tiny.toml'"),
@@ -177,7 +177,7 @@ def test_a_crop_of_the_least_length_is_long_enough_for_the_loss(tiny):
         (b"name = ", "not a TOML file"),
         (b"\xff\xfe", "not a TOML file"),
         (b"", "missing"),
-        (None, "cannot read the recipe: No such file"),
+        (None, "cannot be read: No such file"),
     ],
 )
 def test_files_that_are_no_recipes_are_named(tmp_path, content, said):
@@ -189,7 +189,7 @@ def test_files_that_are_no_recipes_are_named(tmp_path, content, said):
 
 
 def test_a_folder_is_no_recipe(tmp_path):
-    with pytest.raises(ConfigError, match="cannot read the recipe"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         load_recipe(tmp_path)
 
 

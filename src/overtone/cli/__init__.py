@@ -3,8 +3,6 @@
 ``overtone --help`` has to be instant, so these files import nothing heavy at their top.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Annotated

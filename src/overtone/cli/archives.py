@@ -1,13 +1,11 @@
 """``overtone benchmark archives``: several archives and systems in one table."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overtone.errors import MissingExtraError
+from overtone.cli.options import ForceOption, IntoOption, laboratory
 
 
 def archives(
@@ -18,15 +16,12 @@ def archives(
     folder: Annotated[
         Path, typer.Option("--archives", metavar="FOLDER", help="Where the archives lie.")
     ] = Path("archives"),
-    into: Annotated[
-        Path | None,
-        typer.Option("--into", metavar="PAGE.md", help="Renew the table of this page."),
-    ] = None,
+    into: IntoOption = None,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write every metric with its interval."),
     ] = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the CSV file.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Score systems on archives of patches, as the papers of AudioUNet and TFiLM do.
 
@@ -37,11 +32,9 @@ def archives(
     \b
     overtone benchmark archives suites/archives/audiounet.toml --into docs/results/audiounet.md
     """
-    try:
+    with laboratory("overtone benchmark archives"):
         from overtone.evaluation.archive_tables import archive_table, read_rows, summary_table
         from overtone.evaluation.archives import evaluate_archive
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone benchmark archives", "train") from error
     from overtone.files import refuse_existing, write_text
     from overtone.report.pages import around, renewed
 

@@ -1,14 +1,12 @@
 """``overtone benchmark``: measurements of overtone itself."""
 
-from __future__ import annotations
-
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from overtone.cli.archives import archives
 from overtone.cli.cutoff import cutoff
+from overtone.cli.options import ForceOption, JsonOption, MarkdownOption, ModelsOption
 from overtone.cli.pictures import pictures
 from overtone.cli.probe import probe
 from overtone.cli.quality import quality
@@ -33,16 +31,7 @@ for command in (quality, robustness, probe, archives, cutoff, pictures):
 
 @app.command()
 def speed(
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            help="Default: every shipped model. May be given again.",
-            show_default=False,
-        ),
-    ] = None,
+    models: ModelsOption = None,
     seconds: Annotated[
         float,
         typer.Option("--seconds", min=1, max=86_400, metavar="S", help="Length of the file timed."),
@@ -62,16 +51,9 @@ def speed(
             "-j", "--jobs", min=1, metavar="N", help="Also time many files, by 1 and N processes."
         ),
     ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(
-            "--markdown", metavar="FILE.md", help="Write a page, and its plot beside it as .svg."
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Overwrite the page and its plot.")
-    ] = False,
+    as_json: JsonOption = False,
+    markdown: MarkdownOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Measure time, latency, start-up and memory on this machine.
 

@@ -1,14 +1,11 @@
 """``overtone benchmark cutoff``: how far the detected end of the band is off."""
 
-from __future__ import annotations
-
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overtone.errors import MissingExtraError
+from overtone.cli.options import IntoOption, laboratory
 
 
 def cutoff(
@@ -21,9 +18,7 @@ def cutoff(
         typer.Option("--whole", metavar="KIND", help="Measure all of it, not the last tenth."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.5, metavar="S", help="Of each excerpt.")] = 8.0,
-    into: Annotated[
-        Path | None, typer.Option("--into", metavar="PAGE.md", help="Renew the tables there.")
-    ] = None,
+    into: IntoOption = None,
 ) -> None:
     """Compare the detected cutoff with that of known filters, resamplers and codecs.
 
@@ -33,10 +28,8 @@ def cutoff(
     \b
     overtone benchmark cutoff speech=FOLDER --into docs/results/bandwidth.md
     """
-    try:
+    with laboratory("overtone benchmark cutoff"):
         from overtone.evaluation.cutoffs import MARKS, measure_kinds
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone benchmark cutoff", "train") from error
     from overtone.files import write_text
     from overtone.report.pages import around, made_by, renewed
 

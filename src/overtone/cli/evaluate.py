@@ -7,7 +7,6 @@ Pair the files, score each pair, print one table with the settings behind its nu
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overtone.cli.evaluate_archive import evaluate_archive
-from overtone.cli.options import parse_hertz, parse_rate
+from overtone.cli.options import ForceOption, PerceptualOption, parse_hertz, parse_rate, track
 
 if TYPE_CHECKING:
     from overtone.evaluation.pairs import Pair
@@ -60,9 +59,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    perceptual: Annotated[
-        bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ, STOI, DNSMOS (slow).")
-    ] = False,
+    perceptual: PerceptualOption = False,
     archive: Annotated[
         Path | None,
         typer.Option(
@@ -94,9 +91,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to this file.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Overwrite the file named by -o.")
-    ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Score recordings against their references: SNR, SI-SDR, LSD and more.
 
@@ -125,7 +120,7 @@ def evaluate(
 
         pairs = _named_pairs(reference, estimate, models, problems)
         table = score_pairs(
-            _with_progress(pairs), problems, rate=rate, cutoff_hz=cutoff, perceptual=perceptual
+            track(pairs, "scoring"), problems, rate=rate, cutoff_hz=cutoff, perceptual=perceptual
         )
     else:
         _refuse_beside_archive(reference or estimate, cutoff, rate, perceptual)
@@ -172,13 +167,3 @@ def _refuse_beside_archive(
 def _format_of(output: Path | None) -> Format:
     suffixes = {".md": Format.MARKDOWN, ".csv": Format.CSV, ".json": Format.JSON}
     return suffixes.get(output.suffix.lower() if output else "", Format.TABLE)
-
-
-def _with_progress(pairs: Sequence[Pair]) -> Iterator[Pair]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    yield from track(
-        pairs, "scoring", console=console, transient=True, disable=not console.is_terminal
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from overtone.errors import MissingExtraError
+from overtone.cli.options import laboratory
 
 if TYPE_CHECKING:
     from overtone.report import Table
@@ -21,11 +21,9 @@ def evaluate_archive(archive: Path, models: Sequence[str], *, readable: bool) ->
             "--archive compares methods: name at least one with --model, such as runs/NAME/best,"
             " a name that 'overtone models' lists, or soxr"
         )
-    try:
+    with laboratory("evaluating an archive"):
         from overtone.evaluation.archive_tables import archive_table
         from overtone.evaluation.archives import evaluate_archive as run
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("evaluating an archive", "train") from error
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,15 +1,13 @@
 """``overtone examples``: recordings beside what is left of them and what a model makes of that."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overtone.cli.options import parse_rate
-from overtone.errors import MissingExtraError, OvertoneError
+from overtone.cli.options import ForceOption, laboratory, parse_rate
+from overtone.errors import OvertoneError
 
 
 def examples(
@@ -47,9 +45,7 @@ def examples(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where everything goes.")
     ] = Path("examples-out"),
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Overwrite files that exist.")
-    ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Write NAME_gt, NAME_low_res, NAME_base and NAME_super WAVs, and their spectrograms.
 
@@ -62,11 +58,9 @@ def examples(
     \b
     overtone examples val-files.txt --in-dir wav48/p225 -m tfilm-speech-x4 --rate 16k
     """
-    try:
+    with laboratory("overtone examples"):
         from overtone.evaluation.examples import find_recordings, write_example
         from overtone.evaluation.systems import find_bare_system
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone examples", "train") from error
     from overtone.report import require_matplotlib
 
     require_matplotlib()

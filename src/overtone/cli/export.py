@@ -1,13 +1,11 @@
 """``overtone export``: a checkpoint becomes the one file that the runtime reads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overtone.errors import MissingExtraError
+from overtone.cli.options import ForceOption, laboratory
 
 
 def export(
@@ -17,9 +15,7 @@ def export(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE.onnx", help="The model file to write.")
     ],
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Replace FILE.onnx if it exists.")
-    ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Turn a training checkpoint into a self-describing ONNX model.
 
@@ -29,10 +25,8 @@ def export(
     overtone export runs/speech/last -o speech.onnx
     overtone enhance call.wav -m speech.onnx
     """
-    try:
+    with laboratory("overtone export"):
         from overtone.training.release import export as export_checkpoint
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone export", "train") from error
     info = export_checkpoint(checkpoint, output, overwrite=force)
     size_mb = output.stat().st_size / 1e6
     typer.echo(f"{output}: {info.name}, {info.parameters / 1e6:.1f} M parameters, {size_mb:.1f} MB")

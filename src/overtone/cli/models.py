@@ -1,7 +1,5 @@
 """``overtone models``: what is shipped."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Options under the names they had before: they work, and no help speaks of them."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from typer.core import TyperCommand

@@ -1,12 +1,17 @@
 """What several commands ask for in the same words: option types and how their values are read."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import typer
+
+from overtone.errors import MissingExtraError
+
+T = TypeVar("T")
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
 
@@ -98,3 +103,65 @@ LevelOption = Annotated[
         show_default=False,
     ),
 ]
+ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Overwrite what exists.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+MarkdownOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--markdown",
+        metavar="FILE.md",
+        help="Write a page, and its table and pictures beside it; or a page's made part.",
+    ),
+]
+IntoOption = Annotated[
+    Path | None, typer.Option("--into", metavar="PAGE.md", help="Renew the tables of this page.")
+]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="A shipped model or an .onnx file; may be given again. Default: every shipped model.",
+        show_default=False,
+    ),
+]
+PerceptualOption = Annotated[
+    bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ, STOI, DNSMOS (slow).")
+]
+SuitesArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="SUITE", help="Folders of cases, or TOML files that describe them."),
+]
+DecimateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--decimate",
+        min=2,
+        metavar="R",
+        help="Make every input from its reference, R times as low in rate, by "
+        "scipy.signal.decimate. Default: low.* in the case.",
+        show_default=False,
+    ),
+]
+DataRootOption = Annotated[
+    Path, typer.Option("--data-root", metavar="FOLDER", help="Where a TOML file's folders lie.")
+]
+
+
+@contextmanager
+def laboratory(what: str) -> Iterator[None]:
+    """Say which extra ``what`` needs where an import fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(what, "train") from error
+
+
+def track(items: Sequence[T], doing: str) -> Iterator[T]:
+    """Yield ``items``, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(items, doing, console=console, transient=True, disable=not console.is_terminal)

@@ -1,15 +1,13 @@
 """``overtone benchmark pictures``: input, output and reference of single clips, side by side."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overtone.cli.options import ModelOption
-from overtone.errors import InvalidInputError, MissingExtraError
+from overtone.cli.options import DataRootOption, ForceOption, ModelOption, laboratory
+from overtone.errors import InvalidInputError
 
 
 def pictures(
@@ -19,10 +17,8 @@ def pictures(
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the pictures go.")
     ],
     model: ModelOption = "auto",
-    data_root: Annotated[
-        Path, typer.Option("--data-root", metavar="FOLDER", help="Where a TOML file's folders lie.")
-    ] = Path("data"),
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite pictures.")] = False,
+    data_root: DataRootOption = Path("data"),
+    force: ForceOption = False,
 ) -> None:
     """Draw the spectrograms of a system's input and output and of the reference.
 
@@ -31,11 +27,9 @@ def pictures(
     \b
     overtone benchmark pictures suites/published.toml nuwave/multi_x2/0 -o docs/images/listening
     """
-    try:
+    with laboratory("overtone benchmark pictures"):
         from overtone.evaluation.quality import draw_clip
         from overtone.evaluation.suites import read_suite
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone benchmark pictures", "train") from error
     from overtone.evaluation.systems import find_system
 
     cases = {case.label: case for case in read_suite(suite, data_root).cases}

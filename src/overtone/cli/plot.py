@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overtone.cli.options import parse_hertz
+from overtone.cli.options import ForceOption, parse_hertz
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +43,7 @@ def plot(
             "band is found to end, 'none' nothing.",
         ),
     ] = FOUND,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Overwrite a picture that exists.")
-    ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Draw spectrograms of recordings side by side.
 

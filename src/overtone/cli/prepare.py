@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overtone.cli.old_names import WithOldNames
-from overtone.errors import InvalidInputError, MissingExtraError
+from overtone.cli.options import ForceOption, laboratory
+from overtone.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from overtone.data.splits import Listing, Split
@@ -69,10 +70,7 @@ SHARED: dict[str, tuple[Any, Any]] = {
         ],
         True,
     ),
-    "low_pass": (
-        Annotated[bool, typer.Option(help="Low-pass before decimation.")],
-        True,
-    ),
+    "low_pass": (Annotated[bool, typer.Option(help="Low-pass before decimation.")], True),
     "sam": (Annotated[float, typer.Option(help="The fraction of patches kept, at random.")], 1.0),
     "batch_size": (
         Annotated[int, typer.Option(help="Cut the number of patches to a multiple of this.")],
@@ -80,10 +78,7 @@ SHARED: dict[str, tuple[Any, Any]] = {
     ),
     "seed": (Annotated[int, typer.Option(help="Of the random choices.")], 0),
     "jobs": (Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")], 1),
-    "force": (
-        Annotated[bool, typer.Option("-f", "--force", help="Replace the archive if it exists.")],
-        False,
-    ),
+    "force": (ForceOption, False),
 }
 
 
@@ -246,11 +241,9 @@ def splits() -> None:
 
 
 def _require_extra() -> None:
-    try:
+    with laboratory("overtone prepare"):
         import h5py  # noqa: F401
         import scipy  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone prepare", "train") from error
 
 
 def _split(name: str) -> Split:

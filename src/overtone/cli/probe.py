@@ -1,32 +1,22 @@
 """``overtone benchmark probe``: can a fresh network tell the new high band from a real one?"""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overtone.errors import MissingExtraError
+from overtone.cli.options import DataRootOption, DecimateOption, SuitesArgument, laboratory
 
 
 def probe(
-    suites: Annotated[
-        list[Path],
-        typer.Argument(metavar="SUITE", help="Folders of cases, or TOML files that describe them."),
-    ],
+    suites: SuitesArgument,
     models: Annotated[
         list[str],
         typer.Option("-m", "--model", metavar="MODEL", help="A model or baseline; repeatable."),
     ],
-    decimate: Annotated[
-        int | None,
-        typer.Option("--decimate", min=2, metavar="R", help="As in overtone benchmark quality."),
-    ] = None,
-    data_root: Annotated[
-        Path, typer.Option("--data-root", metavar="FOLDER", help="Where a TOML file's folders lie.")
-    ] = Path("data"),
+    decimate: DecimateOption = None,
+    data_root: DataRootOption = Path("data"),
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Training steps.")] = 1500,
     seed: Annotated[int, typer.Option(min=0, help="Of the network and its crops.")] = 0,
 ) -> None:
@@ -38,12 +28,10 @@ def probe(
     \b
     overtone benchmark probe clips/ --decimate 4 -m speech -m soxr
     """
-    try:
+    with laboratory("overtone benchmark probe"):
         from overtone.evaluation.probe import probe as run
         from overtone.evaluation.probe import probe_report
         from overtone.evaluation.suites import read_suites
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone benchmark probe", "train") from error
     from overtone.evaluation.systems import find_systems
 
     suite = read_suites(suites, data_root, decimate)

@@ -1,7 +1,5 @@
 """``overtone benchmark quality``: systems side by side on suites of cases."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,46 +8,27 @@ from typing import Annotated
 
 import typer
 
-from overtone.errors import MissingExtraError
+from overtone.cli.options import (
+    DataRootOption,
+    DecimateOption,
+    ForceOption,
+    MarkdownOption,
+    ModelsOption,
+    PerceptualOption,
+    SuitesArgument,
+    laboratory,
+)
 
 
 def quality(
-    suites: Annotated[
-        list[Path],
-        typer.Argument(metavar="SUITE", help="Folders of cases, or TOML files that describe them."),
-    ],
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            help="A shipped model or an .onnx file; may be given again. Default: every shipped "
-            "model, where it fits.",
-            show_default=False,
-        ),
-    ] = None,
-    decimate: Annotated[
-        int | None,
-        typer.Option(
-            "--decimate",
-            min=2,
-            metavar="R",
-            help="Make every input from its reference, R times as low in rate, by "
-            "scipy.signal.decimate. Default: low.* in the case.",
-            show_default=False,
-        ),
-    ] = None,
-    data_root: Annotated[
-        Path,
-        typer.Option("--data-root", metavar="FOLDER", help="Where a TOML file's folders lie."),
-    ] = Path("data"),
+    suites: SuitesArgument,
+    models: ModelsOption = None,
+    decimate: DecimateOption = None,
+    data_root: DataRootOption = Path("data"),
     versus: Annotated[
         str, typer.Option("--versus", metavar="NAME", help="The system to take differences to.")
     ] = "soxr",
-    perceptual: Annotated[
-        bool, typer.Option("-p", "--perceptual", help="Add ViSQOL, PESQ, STOI, DNSMOS (slow).")
-    ] = False,
+    perceptual: PerceptualOption = False,
     align: Annotated[
         bool,
         typer.Option("--align/--no-align", help="Align outputs with references, whole samples."),
@@ -67,13 +46,8 @@ def quality(
         int,
         typer.Option("--clips", min=0, metavar="N", help="Clips to see and hear in report.html."),
     ] = 6,
-    markdown: Annotated[
-        Path | None,
-        typer.Option("--markdown", metavar="FILE.md", help="Write the made part of this page."),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Overwrite results and the page's made part.")
-    ] = False,
+    markdown: MarkdownOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Compare models, baselines and other systems' outputs on the same clips.
 
@@ -134,10 +108,8 @@ def quality(
 
 
 def _require_extras(perceptual: bool) -> None:
-    try:
+    with laboratory("overtone benchmark quality"):
         import scipy  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone benchmark quality", "train") from error
     if perceptual:
         from overtone.metrics import require_perceptual
 

@@ -1,17 +1,12 @@
 """``overtone benchmark robustness``: one model on the same clips, degraded in every common way."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from overtone.cli.options import ModelOption
-
-if TYPE_CHECKING:
-    from overtone.degrade.conditions import Condition
+from overtone.cli.options import ForceOption, JsonOption, MarkdownOption, ModelOption, track
 
 
 def robustness(
@@ -34,16 +29,9 @@ def robustness(
             "-o", "--output", metavar="OUT", help="Folder for JSON, CSV, page and heat maps."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(
-            "--markdown",
-            metavar="FILE.md",
-            help="Write a page, and its table and heat maps beside it.",
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite what exists.")] = False,
+    as_json: JsonOption = False,
+    markdown: MarkdownOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Measure a model on recordings degraded in every common way.
 
@@ -77,7 +65,7 @@ def robustness(
         seconds=seconds,
         seed=seed,
         log=lambda line: print(f"overtone: {line}", file=sys.stderr),
-        track=_with_progress,
+        track=partial(track, doing="measuring"),
     )
     if as_json:
         print(to_json(result), end="")
@@ -89,13 +77,3 @@ def robustness(
         print(f"wrote {path}", file=sys.stderr)
     if result.choice.problems:
         raise typer.Exit(1)
-
-
-def _with_progress(conditions: Sequence[Condition]) -> Iterator[Condition]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    yield from track(
-        conditions, "measuring", console=console, transient=True, disable=not console.is_terminal
-    )

@@ -1,13 +1,12 @@
 """``overtone train``: run a recipe."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overtone.errors import ConfigError, MissingExtraError
+from overtone.cli.options import laboratory
+from overtone.errors import ConfigError
 
 
 def train(
@@ -68,13 +67,11 @@ def train(
     overtone train configs/speech.toml --data-root recordings
     overtone export runs/speech/last -o speech.onnx
     """
-    try:
+    with laboratory("overtone train"):
         import torch
 
         from overtone.training.families import load_recipe
         from overtone.training.loop import train as run
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("overtone train", "train") from error
     config = load_recipe(recipe)
     length = {"steps": steps, "epochs": epochs}
     chosen = {name: value for name, value in length.items() if value is not None}

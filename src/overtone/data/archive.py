@@ -10,8 +10,6 @@ An archive gets its name only when it is complete. The same recordings and setti
 bytes: it holds no time, no path outside the corpus, and is written in the order of the list.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

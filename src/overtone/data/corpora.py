@@ -6,8 +6,6 @@ every file once, at the training rate, into one memory-mapped int16 file, so tha
 training costs a copy.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable
@@ -145,7 +143,7 @@ class SampleStore:
         root: Path,
         sample_rate: int,
         log: Callable[[str], None] = print,
-    ) -> SampleStore:
+    ) -> "SampleStore":
         """Decode every file of ``corpora`` under ``root`` into ``folder`` unless it is there.
 
         Files that are damaged or silent are named through ``log`` and left out.

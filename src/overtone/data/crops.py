@@ -4,8 +4,6 @@ An example is drawn from ``(seed, step)`` alone, so a resumed run sees exactly w
 uninterrupted one would have.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ The steps are those of the preparation scripts of Kuleshov et al. (2017): crop t
 the scale, decimate, interpolate back if asked, cut both sides at the same places.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Self
 

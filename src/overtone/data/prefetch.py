@@ -1,7 +1,5 @@
 """Reading ahead: the next batch is drawn while this one is in use."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar

@@ -6,8 +6,6 @@ the same ones and what an interruption leaves is used again. Then one process cu
 of the parts, in the order of the list, and removes the folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -4,8 +4,6 @@ A :class:`Listing` names the files of one split of one corpus, in a fixed order.
 data, ``splits.toml`` in this package; :func:`rules_text` gives them to be printed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import tomllib

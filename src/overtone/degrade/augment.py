@@ -4,8 +4,6 @@ Filtering, playing faster or slower and the noise floor are operations on the sp
 which is transformed once each way.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import ClassVar, NamedTuple, Self

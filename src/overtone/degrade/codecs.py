@@ -7,8 +7,6 @@ that yields a wanted rate was found in its sources and is held by a test. The de
 long as the original and aligned with it.
 """
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

@@ -4,8 +4,6 @@ A condition takes a full-band clip and returns what a user would have of it, tog
 is to be compared with. Filters have zero phase, so that SNR speaks of what was lost, not of delay.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

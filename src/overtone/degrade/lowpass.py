@@ -6,8 +6,6 @@ Formulas: Butterworth and Chebyshev I in closed form from Oppenheim & Schafer, e
 from scipy's analogue prototypes.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache

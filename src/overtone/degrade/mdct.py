@@ -8,8 +8,6 @@ the bottom and then a constant number of dB less for each Bark, from 0.6 at 96 k
 holes that open and close from frame to frame. This quantiser does the same with that number.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft

@@ -4,8 +4,6 @@ Kuleshov et al. (2017) and Birnbaum et al. (2019) make the input with ``scipy.si
 (:mod:`overtone.dsp.decimation`) and bring it back to the full rate with ``splrep`` and ``splev``.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from itertools import pairwise
 

@@ -4,8 +4,6 @@ A Chebyshev I filter of order 8 with 0.05 dB of ripple, whose ripple ends at 0.8
 frequency, run forward and backward.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

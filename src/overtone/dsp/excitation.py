@@ -20,8 +20,6 @@ channel and the number of the sample, so that any way of cutting a recording int
 same.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The level of what sounds in a recording, pauses aside."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

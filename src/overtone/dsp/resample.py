@@ -3,8 +3,6 @@
 By soxr (VHQ), or by whole numbers without any filter: zeros between samples, every n-th sample.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import soxr
 from numpy.typing import NDArray

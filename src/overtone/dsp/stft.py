@@ -4,8 +4,6 @@ Windows are periodic Hann windows; spectra are one-sided. Nothing is padded here
 samples ``k * hop`` to ``k * hop + window``, and who wants centred frames pads the signal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

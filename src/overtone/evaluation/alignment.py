@@ -1,7 +1,5 @@
 """Whole-sample alignment of an estimate with its reference, by cross-correlation."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal

@@ -1,22 +1,21 @@
 """The papers' table, in full for one archive, and in short for several."""
 
-from __future__ import annotations
-
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from overtone import __version__
-from overtone.errors import InvalidInputError
+from overtone.errors import ConfigError
 from overtone.evaluation.archives import ArchiveScores, SystemScore
 from overtone.evaluation.stats import LEVEL, RESAMPLES, Mean
 from overtone.evaluation.systems import SPLINE
 from overtone.metrics import METRICS, settings_lines
 from overtone.report import Cell, Column, Table
+from overtone.settings import Settings, problems, read_toml
 
 _HEADS = {"baseline": SPLINE, "score": "system", "gain": "difference"}
 INTERVAL_NOTE = (
@@ -25,19 +24,17 @@ INTERVAL_NOTE = (
 )
 
 
-class Row(BaseModel):
+class Row(Settings):
     """One archive, what to call its data, and the systems to score on it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    renamed: ClassVar[dict[str, str]] = {"methods": "systems"}
 
     dataset: str
     archive: str
-    systems: list[str] = Field(min_length=1, validation_alias=AliasChoices("systems", "methods"))
+    systems: list[str] = Field(min_length=1)
 
 
-class _Rows(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Rows(Settings):
     row: list[Row] = Field(min_length=1)
 
 
@@ -45,16 +42,12 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a TOML file.
 
     Raises:
-        InvalidInputError: it cannot be read, or a row is wrong; says which.
+        ConfigError: it cannot be read, or a row is wrong; says which.
     """
     try:
-        return _Rows.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).row
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInputError(f"{path}: cannot be read ({error})") from error
+        return _Rows.model_validate(read_toml(path)).row
     except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise InvalidInputError(f"{path}: {key}: {problem['msg']}") from error
+        raise ConfigError(f"{path}: {problems(error)}") from error
 
 
 def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
@@ -68,7 +61,7 @@ def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
         return METRICS[one.metric].label if readable else one.metric
 
     columns = [
-        Column("system", "system", of=lambda one: one.system),
+        Column("system", "system"),
         Column("metric", "metric", of=metric),
     ]
     if readable:
@@ -79,7 +72,7 @@ def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
             for field, end in (("value", ""), ("low", "_low"), ("high", "_high")):
                 number = attrgetter(f"{part}.{field}")
                 columns.append(Column(f"{part}{end}", f"{part}{end}", of=number))
-        columns.append(Column("identity", "identity", of=lambda one: one.identity))
+        columns.append(Column("identity", "identity"))
     return Table.of(scores.comparisons, columns, settings_of(scores))
 
 

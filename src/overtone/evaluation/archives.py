@@ -5,8 +5,6 @@ recordings, because the patches of one recording overlap. The gain of a system i
 paired differences to the spline, item by item.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

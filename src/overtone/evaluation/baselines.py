@@ -5,8 +5,6 @@ Each is ``upsample(low [channels, n], rate_in, rate_out) -> [channels, m]`` with
 whole (22050 / 4 is 5512.5). :data:`BASELINES` has them by name, :func:`upsample` looks one up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """Cases to compare systems on: a reference, its input, and what other systems made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction

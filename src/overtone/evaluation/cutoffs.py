@@ -7,8 +7,6 @@ under the original and stays there. Half of the results are dithered to 16 bits 
 random but the dither, and that is seeded.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where a codec's or a filter's output really ends, by comparison with the original."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ down by ``scipy.signal.decimate``, and back to the full rate by the cubic B-spli
 (:mod:`overtone.degrade.spline`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pairs of files, a reference and an estimate: found by name, brought together, scored, tabled."""
 
-from __future__ import annotations
-
 import glob
 import re
 from collections import defaultdict

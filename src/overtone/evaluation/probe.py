@@ -6,8 +6,6 @@ is guessing, and the goal; one is a tell-tale in every clip. Unlike a distance i
 by the mean of everything that the band could be. Level counts, as it does for a listener.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,10 +119,10 @@ def probe(
 def probe_report(results: Sequence[Probed], *, steps: int, seed: int) -> Report:
     """A row a system."""
     columns = [
-        Column("system", "system", of=lambda one: one.system),
+        Column("system", "system"),
         Column("accuracy", "accuracy of the probe ↓", of=lambda one: one.accuracy.text(3)),
-        Column("crops", "crops", of=lambda one: one.crops),
-        Column("recordings", "recordings", of=lambda one: one.recordings),
+        Column("crops", "crops"),
+        Column("recordings", "recordings"),
     ]
     settings = [
         f"a discriminator of {len(CHANNELS)} convolutions ({', '.join(map(str, CHANNELS))}"

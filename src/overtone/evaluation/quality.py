@@ -4,8 +4,6 @@ What a system is given is the case's input; its output is aligned with the refer
 scored over what both have. Other systems' outputs are scored as they lie.
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """What a comparison says: means with intervals, differences, settings, pages, clips to hear."""
 
-from __future__ import annotations
-
 import json
 import math
 import tempfile
@@ -127,8 +125,8 @@ def _row(comparison: Comparison, scores: Sequence[Score], versus: Sequence[Score
 
 # Tables ------------------------------------------------------------------------------------------
 
-_SYSTEM = Column("system", "system", of=lambda row: row.system)
-_CASES = Column("cases", "cases", of=lambda row: row.cases)
+_SYSTEM = Column("system", "system")
+_CASES = Column("cases", "cases")
 
 
 def _mean_column(name: str, label: str = "", *, bare: bool = False) -> Column:
@@ -151,7 +149,7 @@ def score_table(rows: Sequence[Row], *, with_cost: bool = True) -> Table:
         )
     )
     if with_cost:
-        columns.append(Column("cpu_s_per_s", "CPU-s per s", 4, of=lambda row: row.cpu_s_per_s))
+        columns.append(Column("cpu_s_per_s", "CPU-s per s", 4))
     return Table.of(rows, columns)
 
 
@@ -167,8 +165,8 @@ def texture_table(rows: Sequence[Row]) -> Table:
     return Table.of(rows, columns)
 
 
-def difference_table(rows: Sequence[Row], versus: str) -> Table | None:
-    """Differences to ``versus`` on one set; None if nothing shares a case with it."""
+def difference_table(rows: Sequence[Row], versus: str, *, grouped: bool = False) -> Table | None:
+    """Differences to ``versus``, with the set if ``grouped``; None if nothing shares a case."""
     compared = [row for row in rows if row.common]
     if not compared:
         return None
@@ -183,6 +181,8 @@ def difference_table(rows: Sequence[Row], versus: str) -> Table | None:
         Column("system", f"minus {versus}", of=lambda row: row.system),
         Column("cases", "cases", of=lambda row: row.common),
     ]
+    if grouped:
+        columns.insert(0, Column("group", "group"))
     return Table.of(compared, [*columns, *map(column, compared[0].differences)])
 
 
@@ -190,13 +190,13 @@ def case_table(comparison: Comparison) -> Table:
     """Every figure of every case; timings are apart, so that the same input gives the same."""
     names = list(dict.fromkeys(name for score in comparison.scores for name in score.scores))
     columns = [
-        Column("group", "group", of=lambda score: score.group),
-        Column("case", "case", of=lambda score: score.case),
-        Column("system", "system", of=lambda score: score.system),
+        Column("group", "group"),
+        Column("case", "case"),
+        Column("system", "system"),
         Column("kind", "kind", of=lambda score: comparison.systems[score.system][0]),
         Column("sample_rate", "sample_rate", of=lambda score: score.rate),
-        Column("cutoff_hz", "cutoff_hz", of=lambda score: score.cutoff_hz),
-        Column("shift_samples", "shift_samples", of=lambda score: score.shift_samples),
+        Column("cutoff_hz", "cutoff_hz"),
+        Column("shift_samples", "shift_samples"),
         *(Column(name, name, of=partial(_score, name)) for name in names),
     ]
     return Table.of(comparison.scores, columns)
@@ -253,16 +253,18 @@ def report(
     *,
     with_cost: bool = True,
     heard: bool = False,
+    differences_in: str = "",
 ) -> Report:
     """Tables of every set, the systems' identities, the settings, and what was left out.
 
-    ``heard`` adds the clips that were kept to see and hear, for HTML.
+    ``heard`` adds the clips that were kept to see and hear, for HTML. ``differences_in`` names the
+    file beside the page that has the differences in place of tables.
     """
     parts = []
     for group, members in groupby(rows, key=lambda row: row.group):
         found = list(members)
         tables = [score_table(found, with_cost=with_cost), texture_table(found)]
-        differences = difference_table(found, versus)
+        differences = None if differences_in else difference_table(found, versus)
         parts.append(Section(group, [*tables, *([differences] if differences else [])]))
     if heard and comparison.examples:
         said = (
@@ -270,6 +272,9 @@ def report(
             " All players of a clip have one gain."
         )
         parts += [Section("Seen and heard", [said]), *map(_example, comparison.examples)]
+    if differences_in:
+        said = f"Differences to {versus}, case by case: [{differences_in}]({differences_in})."
+        parts.append(Section("Differences", [said]))
     parts.append(Section("Systems", [_identities(comparison)]))
     parts.append(Section("Settings", [Notes(settings(comparison, versus))]))
     if comparison.problems:
@@ -380,7 +385,7 @@ def update_page(
     *,
     overwrite: bool,
 ) -> None:
-    """Write the generated part of a Markdown page, with day, commit and machine.
+    """Write the generated part of a Markdown page, and its differences as CSV beside it.
 
     What stands outside the marks of a page that exists is kept; a new page gets a title.
 
@@ -388,14 +393,20 @@ def update_page(
         InvalidInputError: the page exists and may not be changed, or has no marks.
     """
     before, after = page_around(path, overwrite)
-    made = report(comparison, rows, versus).markdown(level=3, titled=False)
+    differences = difference_table(rows, versus, grouped=True)
+    beside = path.with_suffix(".csv")
+    name = beside.name if differences else ""
+    made = report(comparison, rows, versus, differences_in=name).markdown(level=3, titled=False)
+    if differences:
+        write_text(differences.render("csv"), beside, overwrite=overwrite)
     text = join(before, made_by(command) + "\n" + made, after)
     write_text(text, path, overwrite=overwrite)
 
 
 def page_around(path: Path, overwrite: bool) -> tuple[str, str]:
     """The page ``path`` up to its first mark and from its second on. Raises as above."""
-    refuse_existing(path, overwrite)
+    for written in (path, path.with_suffix(".csv")):
+        refuse_existing(written, overwrite)
     if not path.parent.is_dir():
         raise InvalidInputError(f"{path}: the folder {path.parent} does not exist; create it")
     if not path.exists():

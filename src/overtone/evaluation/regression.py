@@ -4,8 +4,6 @@ The scores are stored, and a test compares. A wrong weight file, a frame's shift
 moves them by far more than :data:`TOLERANCE`. ``tools/store_scores.py`` stores them anew.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Each condition is scored twice: the model's output, and its input, only resample
 no output may be worse than its input.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence

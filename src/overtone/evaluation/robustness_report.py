@@ -1,7 +1,5 @@
 """What the robustness matrix says: tables, verdict, files, and the page with its heat maps."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence
@@ -20,7 +18,6 @@ from overtone.report.pages import Block, bare
 from overtone.report.provenance import machine, provenance
 
 PICTURE_SUFFIX = ".svg"
-WORST_CONDITIONS = 8
 RULE = "no output may be worse than its input by more than " + ", ".join(
     f"{limit:g}{' dB' * (METRICS[name].unit == 'dB')} in {METRICS[name].name}"
     for name, limit in TOLERANCES.items()
@@ -65,18 +62,21 @@ def settings(matrix: Matrix) -> list[str]:
 
 def full_table(matrix: Matrix, scores: Sequence[ConditionScore] | None = None) -> Table:
     """One row a condition (default: all)."""
+
+    def score_columns(name: str) -> list[Column]:
+        return [
+            Column(f"{name}_input", f"{METRICS[name].name} input", of=lambda one: one.input[name]),
+            Column(f"{name}_output", "output", of=lambda one: one.output[name]),
+            Column(f"{name}_change", "change", of=lambda one: one.change(name)),
+        ]
+
     columns = [
         Column("condition", "condition", of=lambda score: score.condition.name),
-        Column("edge_hz", "ends at Hz", 0, of=lambda score: score.edge_hz),
+        Column("edge_hz", "ends at Hz", 0),
         Column("given_hz", "model given Hz", 0, of=lambda score: score.found_hz),
         Column("extended", "extended", of=lambda score: f"{score.extended}/{score.clips}"),
     ]
-    for name in SCORES:
-        columns += [
-            Column(f"{name}_input", f"{METRICS[name].name} input", of=partial(_input, name)),
-            Column(f"{name}_output", "output", of=partial(_output, name)),
-            Column(f"{name}_change", "change", of=partial(_change, name)),
-        ]
+    columns += [column for name in SCORES for column in score_columns(name)]
     columns += [
         Column("lsd_worst", "worst clip, LSD", of=lambda score: score.worst["lsd"]),
         Column("snr_db_worst", "worst clip, SNR", of=lambda score: score.worst["snr_db"]),
@@ -84,18 +84,6 @@ def full_table(matrix: Matrix, scores: Sequence[ConditionScore] | None = None) -
     ]
     rows = matrix.scores if scores is None else scores
     return Table.of(rows, columns, settings(matrix))
-
-
-def _input(name: str, score: ConditionScore) -> float:
-    return score.input[name]
-
-
-def _output(name: str, score: ConditionScore) -> float:
-    return score.output[name]
-
-
-def _change(name: str, score: ConditionScore) -> float:
-    return score.change(name)
 
 
 def summary_table(matrix: Matrix) -> Table:
@@ -122,13 +110,6 @@ def summary_table(matrix: Matrix) -> Table:
 
 def _kind(score: ConditionScore) -> tuple[str, str]:
     return score.condition.group, score.condition.row
-
-
-def worst(matrix: Matrix, name: str) -> list[ConditionScore]:
-    """The conditions in which a score changes for the worst, the worst first."""
-    sign = 1 if METRICS[name].higher_is_better else -1
-    ranked = [score for score in matrix.scores if math.isfinite(score.change(name))]
-    return sorted(ranked, key=lambda score: sign * score.change(name))[:WORST_CONDITIONS]
 
 
 # Pages -------------------------------------------------------------------------------------------
@@ -159,23 +140,19 @@ def page(matrix: Matrix, pictures: dict[str, Path], file_name: str) -> Report:
     ]
     failed = [bare(full_table(matrix, matrix.failed))] if matrix.failed else []
     missing = [f"{line}\n" for line in matrix.missing]
-    shown = []
+    shown: list[Block] = []
     for name, picture in pictures.items():
         framed = "; framed conditions fail" if name in TOLERANCES else ""
         caption = f"Change of {METRICS[name].name}: blue is better than the input{framed}"
         shown.append(Figure(caption, picture))
-    ranked: list[Block] = []
     table = Path(file_name).with_suffix(".csv").name
-    for name in ("lsd", "snr_db"):
-        by = bare(full_table(matrix, worst(matrix, name)))
-        ranked += [f"By {METRICS[name].name}:\n", by]
+    shown.append(f"All conditions: [{table}]({table}).\n")
     return Report(
         "Robustness",
         [
             Section("", about),
             Section("Verdict", [f"{verdict(matrix)}\n", *failed, *missing]),
             Section("By kind of degradation", [summary_table(matrix), *shown]),
-            Section("Worst conditions", [*ranked, f"All conditions: [{table}]({table}).\n"]),
         ],
     )
 

@@ -4,8 +4,6 @@ A run's ``log.jsonl`` has a line for every fifty steps' losses and for every val
 opens with a line that says what was run, at what pace, when and where.
 """
 
-from __future__ import annotations
-
 import datetime
 import json
 import statistics

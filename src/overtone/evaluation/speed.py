@@ -5,8 +5,6 @@ the interpreter; their CPU time and peak memory are the operating system's accou
 seconds ("CPU-seconds") hardly depend on what else the machine does, unlike wall seconds.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What ``overtone benchmark speed`` says: a table, and a page with its plot."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path

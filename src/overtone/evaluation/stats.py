@@ -5,8 +5,6 @@ resemble each other; treated as independent they promise an interval that is too
 groups are drawn, as in the cluster bootstrap of Davison and Hinkley (1997, section 3.8).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple

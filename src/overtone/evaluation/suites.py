@@ -22,9 +22,6 @@ by name. A TOML file describes such folders, or says how clips are cut from a co
 One suite alone needs no ``[[suite]]``.
 """
 
-from __future__ import annotations
-
-import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,12 +30,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from overtone.audio.formats import INPUT_EXTENSIONS
 from overtone.data.corpora import Corpus
 from overtone.errors import ConfigError, InvalidInputError
 from overtone.evaluation.cases import DECIMATE, FILTERS, LOW, REFERENCE, Case, Degradation
+from overtone.settings import Settings, problems, read_toml
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,7 @@ class Suite:
     settings: Sequence[str] = ()
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FolderSuite(_Strict):
+class FolderSuite(Settings):
     """A folder of clips; ``decimate`` makes every input from the reference."""
 
     folder: str
@@ -62,7 +56,7 @@ class FolderSuite(_Strict):
     decimate: Annotated[int, Field(ge=2)] | None = None
 
 
-class CorpusSuite(_Strict):
+class CorpusSuite(Settings):
     """Clips cut from a corpus, the same for every filter and rate. Rates in Hz."""
 
     name: str = Field(min_length=1)
@@ -143,12 +137,7 @@ def joined(suites: Iterable[Suite]) -> Suite:
 
 
 def _parse(path: Path) -> list[FolderSuite | CorpusSuite]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    content = read_toml(path)
     if not isinstance(tables := content.pop("suite", [content]), list) or not tables:
         raise ConfigError(f"{path}: suite: must be one or several tables [[suite]]")
     if content and tables[0] is not content:
@@ -161,15 +150,10 @@ def _validate(table: Any, path: Path) -> FolderSuite | CorpusSuite:
         raise ConfigError(f"{path}: a suite names either a folder or a corpus")
     kind: type[FolderSuite | CorpusSuite] = FolderSuite if "folder" in table else CorpusSuite
     try:
-        return TypeAdapter(kind).validate_python(table)
+        return kind.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(kind.model_fields)
-            raise ConfigError(f"{path}: {key}: no such setting; known: {known}") from error
-        text = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {key + ': ' if key else ''}{text}") from error
+        known = ", ".join(kind.model_fields)
+        raise ConfigError(f"{path}: {problems(error)} (known keys: {known})") from error
 
 
 def _read_described(suite: FolderSuite | CorpusSuite, path: Path, data_root: Path) -> Suite:

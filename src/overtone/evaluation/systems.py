@@ -5,8 +5,6 @@ run as on a user's file, and finds the cutoff itself; or, for the figures that t
 AudioUNet family print, as the bare network, which gets the cubic spline at the full rate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

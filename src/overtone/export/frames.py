@@ -1,7 +1,5 @@
 """Model files of networks of frames: traced, checked, rounded to 8 bits, checked again."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """ONNX graphs that keep their own description: what exports of every kind share."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ result. On one core of a Zen 4 server a frame of the shipped extenders takes 60 
 8-bit products and 105 without.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@
 crossover stay outside; their constants travel in the metadata.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

@@ -6,8 +6,6 @@ the new state: ``spectrum [channels, frames, bins, 2]``, ``cutoff_hz [channels]`
 out.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

@@ -4,8 +4,6 @@ The graph takes ``low [channels, samples]``, interpolated recordings, and gives
 ``high [channels, samples]``; ``samples`` is any multiple of the network's ``multiple_samples``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How wide a stereo recording sounds: the energy of its side relative to that of its mid."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

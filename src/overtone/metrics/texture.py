@@ -10,8 +10,6 @@ best figure is the reference's own.
 cutoff too close to the Nyquist frequency.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple

@@ -4,8 +4,6 @@ The max-pooled blocks get sinusoidal positions and pass a small Transformer enco
 al. 2017); its output multiplies the blocks, as in TFiLM.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Self, cast
 

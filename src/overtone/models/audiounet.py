@@ -3,8 +3,6 @@
 Strided convolutions down, subpixel shuffling up, batch normalisation after each convolution.
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn

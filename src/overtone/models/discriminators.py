@@ -11,8 +11,6 @@ the real and the fake high band), so that loud and quiet crops look alike while 
 for its recording can be told.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -21,8 +21,6 @@ Everything is causal: the output frame ``t`` is the residual of the input frame
 that any split of a recording into chunks gives the same frames.
 """
 
-from __future__ import annotations
-
 import math
 from typing import ClassVar, NamedTuple, Self
 

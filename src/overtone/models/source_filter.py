@@ -13,8 +13,6 @@ Frames come in relative to a running level, so that a passage at -40 dB gets the
 that any split of a recording into chunks gives the same samples.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np

@@ -4,8 +4,6 @@ Its own gradients take real transforms where torch's take complex ones. Windows 
 kept for each length on the device of what they are applied to.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

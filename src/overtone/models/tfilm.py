@@ -6,8 +6,6 @@ activations channel by channel. A convolution sees tens of milliseconds; the rec
 what it found through the whole recording.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from overtone.models.unet import ModulatedConfig, ModulatedUNet, max_pool, modulate

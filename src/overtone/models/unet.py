@@ -9,8 +9,6 @@ Inside, tensors are ``[batch, time, channels]``: recurrence, attention, shufflin
 need no transposition, and the convolutions run in the layout that CPUs prefer.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal, Self
 

@@ -1,7 +1,5 @@
 """What all pictures share: matplotlib, which is an extra, and the same bytes each time."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path

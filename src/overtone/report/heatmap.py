@@ -1,7 +1,5 @@
 """Heat maps: grids of changes as colours, all of them on one scale (extra ``plot``)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Pages that people and programs write together keep what people wrote: the made p
 two marks, HTML comments on lines of their own, and only that part is replaced.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json

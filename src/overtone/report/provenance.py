@@ -1,7 +1,5 @@
 """Where and when numbers were made: the machine, the versions, the commit, the day."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import os

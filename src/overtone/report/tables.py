@@ -35,7 +35,8 @@ Cell = str | int | float | Sound | None
 class Column:
     """A column: the key of its cells, its head, the decimals of its numbers.
 
-    ``of`` makes a cell from one of the items that :meth:`Table.of` lists.
+    ``of`` makes a cell from one of the items that :meth:`Table.of` lists; without it the item's
+    attribute ``key`` is the cell.
     """
 
     key: str
@@ -69,7 +70,7 @@ class Table:
     def of(
         cls, items: Iterable[Any], columns: Sequence[Column], settings: Sequence[str] = ()
     ) -> "Table":
-        """Return a table with a row for each item, its cells made by the columns' ``of``.
+        """Return a table with a row for each item, its cells as the columns make them.
 
         Example:
             >>> half = lambda number: number / 2
@@ -79,7 +80,10 @@ class Table:
             1,0.5
             2,1.0
         """
-        rows = [{one.key: one.of(item) for one in columns if one.of is not None} for item in items]
+        rows = [
+            {one.key: one.of(item) if one.of else getattr(item, one.key) for one in columns}
+            for item in items
+        ]
         return cls(columns, rows, settings=settings)
 
     def render(self, table_format: str) -> str:

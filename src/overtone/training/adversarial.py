@@ -5,8 +5,6 @@ over the places that lie in each item's predicted band. The discriminators train
 and are left behind with it: they live in what a resume needs, never in the exported weights.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

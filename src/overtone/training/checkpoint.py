@@ -6,8 +6,6 @@ moments of every network) with ``progress.json``. It is written beside its place
 it is renamed out of the way: :func:`recover` mends what a process leaves that is killed just then.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Collection
@@ -20,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
+from overtone.settings import problems
 from overtone.training.families import build_network, read_recipe
 from overtone.training.optimiser import OptimisedNetwork
-from overtone.training.recipe import Recipe, problems
+from overtone.training.recipe import Recipe
 
 
 def save_checkpoint(

@@ -4,8 +4,6 @@ Constants of losses and networks live on the device of what they are applied to,
 to place its networks and its batches, and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import Any

@@ -3,8 +3,6 @@
 Whole crops at once, without gradients: nothing here is learned.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

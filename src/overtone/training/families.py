@@ -1,7 +1,5 @@
 """From the name of a family to its recipe, network and task."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ from torch import nn
 
 from overtone.errors import ConfigError
 from overtone.families import FAMILIES
-from overtone.training.recipe import Recipe, problems, read_toml
+from overtone.settings import problems
+from overtone.training.recipe import Recipe, read_whole
 from overtone.training.task import Log, Task
 
 
@@ -50,7 +49,7 @@ def load_recipe(path: Path) -> Recipe:
         ConfigError: a file cannot be read, is not TOML, or has an unknown or impossible key; the
             message names the file and the key.
     """
-    values = read_toml(path)
+    values = read_whole(path)
     try:
         return read_recipe(values)
     except ValidationError as error:

@@ -7,8 +7,6 @@ what scored highest in validation. What is trained may be several networks, whic
 (:class:`~overtone.training.task.Task`); of the first one the EMA is kept.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import signal

@@ -5,8 +5,6 @@ frames disagree in phase loses energy when they overlap: only the waveform shows
 log-spectral distance itself, at several resolutions, weighted by frequency.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import Protocol, Self

@@ -1,7 +1,5 @@
 """One step of optimisation: AdamW, its learning rate by the step, and the EMA of the weights."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -5,23 +5,19 @@ other says, table by table. It may ``include`` files, whose corpora come before 
 names relative to the file that says so, and cannot leave its folder.
 """
 
-from __future__ import annotations
-
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from overtone import __version__
 from overtone.errors import ConfigError
 from overtone.inference.family import ModelInfo
-from overtone.settings import Settings
+from overtone.settings import Settings, read_toml
 
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
-MESSAGES = {"extra_forbidden": "unknown key", "missing": "missing"}
 
 
 class OptimiserConfig(Settings):
@@ -105,19 +101,14 @@ class Recipe(Settings):
         }
 
 
-def read_toml(path: Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_whole(path: Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a TOML file with all that it ``extends`` and ``include``\\ s.
 
     Raises:
         ConfigError: a file cannot be read, is not TOML, lies outside the folder of the one that
             names it, or comes to name itself; the message names the file.
     """
-    try:
-        own = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the recipe: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    own = read_toml(path)
     within = (*within, path.resolve())
 
     def other(name: object, key: str) -> dict[str, Any]:
@@ -128,7 +119,7 @@ def read_toml(path: Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
             raise ConfigError(f"{path}: {key}: {name!r} lies outside the recipe's folder")
         if target.resolve() in within:
             raise ConfigError(f"{path}: {key}: {name!r} comes back to itself")
-        return read_toml(target, within)
+        return read_whole(target, within)
 
     base = other(own.pop("extends"), "extends") if "extends" in own else {}
     included = own.pop("include", [])
@@ -147,19 +138,3 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         if isinstance(base[key], dict) and isinstance(own[key], dict):
             merged[key] = _merged(base[key], own[key])
     return merged
-
-
-def problems(error: ValidationError) -> str:
-    """One line that names every key at fault, what is wrong with it, and its value."""
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        text = MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-        value = problem["input"]
-        shown = f", not {value!r}" if problem["type"] not in MESSAGES and _is_plain(value) else ""
-        lines.append(f"{key}: {text}{shown}" if key else f"{text}{shown}")
-    return "; ".join(lines)
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, bool | int | float | str)

@@ -1,7 +1,5 @@
 """From a checkpoint to the one self-describing ONNX file that the runtime reads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from overtone.errors import ConfigError, InvalidInputError

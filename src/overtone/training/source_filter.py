@@ -5,8 +5,6 @@ the power of every band of every frame. From ``loss.waveform_start_step`` on, ex
 become a waveform that is compared and, mostly, judged by discriminators: they teach the mixture.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple

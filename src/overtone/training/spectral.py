@@ -1,7 +1,5 @@
 """The spectral extender as a family: its recipe, and its task of the training loop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path

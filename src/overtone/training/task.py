@@ -1,7 +1,5 @@
 """What the training loop asks of whatever is trained: the loop knows nothing else about it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol

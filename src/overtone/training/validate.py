@@ -3,8 +3,6 @@
 They go the way of every recording: the runtime frames them and adds what the network gives.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """AudioUNet, TFiLM and AFiLM as families: their recipes, and their task of the training loop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Literal
