@@ -1,5 +1,6 @@
 """Every made page names its command, fits what it is made of, and is the same when made again."""
 
+import csv
 import datetime
 import json
 import re
@@ -156,12 +157,17 @@ def test_ablations_are_told_by_what_differs_from_the_first(folder, runs):
         corpora[1]["weight"] = 1.0
     (ablations / "verdicts.toml").write_text('base = "as it is"\ndeep = "no gain"\n')
     runs("keep", "tfilm", "--as", "a_run")
-    cells = [line.split(" | ") for line in runs("page").out.splitlines()]
-    cells = [row for row in cells if row[0] in ("| base", "| deep")]
-    assert cells == [
-        ["| base", "-", "3.00", "0.75 / 20.0", "1.000", "0.500", "as it is |"],
-        ["| deep", "corpora a-b, blocks 12", "3.00", "0.75 / 20.0", "1.000", "0.500", "no gain |"],
+    page = folder / "page.md"
+    marks = [line for line in TRAINING.read_text().splitlines() if "training_page.py" in line]
+    page.write_text("\n".join(line for line in marks if line.startswith("<!--")))
+    assert not runs("page", "--into", page).error
+    assert "2 runs, a row each: [ablations.csv](ablations.csv)" in page.read_text()
+    rows = list(csv.reader((folder / "ablations.csv").open()))
+    assert [row[:4] for row in rows[1:]] == [
+        ["base", "-", "3.0", "0.75 / 20.0"],
+        ["deep", "corpora a-b, blocks 12", "3.0", "0.75 / 20.0"],
     ]
+    assert [row[4:] for row in rows[1:]] == [["1.0", "0.5", "as it is"], ["1.0", "0.5", "no gain"]]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +179,7 @@ def test_ablations_are_told_by_what_differs_from_the_first(folder, runs):
         ("", ["page", "--into", "page.md"], "page.md: has no part to replace"),
         ('gone = "a run"', ["page"], "verdicts.toml: gone: no gone.jsonl beside it"),
         ("there = 3", ["page"], "verdicts.toml: there: give one line"),
-        ("there", ["page"], "verdicts.toml: cannot be read"),
+        ("there", ["page"], "verdicts.toml: not a TOML file"),
     ],
 )
 def test_mistakes_are_one_line_and_change_nothing(folder, runs, verdicts, arguments, message):

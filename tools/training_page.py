@@ -15,7 +15,6 @@ import argparse
 import re
 import statistics
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from overtone.files import write_text
 from overtone.report import Cell, Column, Table
 from overtone.report.pages import made_by, renewed
 from overtone.report.provenance import provenance
+from overtone.settings import read_toml
 
 BEGIN = "<!-- made by tools/training_page.py; what stands before the end mark is replaced -->"
 END = "<!-- end of what tools/training_page.py made -->"
@@ -46,10 +46,7 @@ DRAWN = 1e-6
 def read_folder(folder: Path) -> tuple[list[Run], dict[str, str]]:
     """The kept runs in the order of their verdicts, and these; runs without one come last."""
     path = folder / VERDICTS
-    try:
-        verdicts = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInputError(f"{path}: cannot be read ({error})") from error
+    verdicts = read_toml(path) if path.exists() else {}
     runs = {log.stem: read_run(log) for log in sorted(folder.glob("*.jsonl"))}
     if not runs:
         raise InvalidInputError(f"{folder}: no kept run; keep one with `training_page.py keep`")
@@ -73,11 +70,14 @@ def made_part(folder: Path) -> str:
         if group:
             parts += [f"### {title}\n", summary(group, verdicts)]
     if (folder / ABLATIONS).is_dir():
-        parts += ["### Ablations\n", ablations(*read_folder(folder / ABLATIONS))]
+        runs, _ = read_folder(folder / ABLATIONS)
+        said = [f"{len(runs)} runs, a row each: [{ABLATIONS}.csv]({ABLATIONS}.csv)."]
+        said += ["", *(f"- {line}" for line in ablation_settings(runs[0]))]
+        parts += ["### Ablations\n", "\n".join(said) + "\n"]
     return "\n".join(parts)
 
 
-def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
+def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> Table:
     """A row a run: what differs from the first one, what a step cost, how its end was judged."""
     first = runs[0]
     rows: list[dict[str, Cell]] = []
@@ -95,24 +95,21 @@ def ablations(runs: Sequence[Run], verdicts: Mapping[str, str]) -> str:
             }
         )
     labels = list(first.found(first.validations[-1]))
-    columns = [
-        Column("run", "run"),
-        Column("change", "what differs"),
-        Column("pace", "CPU-s a step"),
-        Column("mean", "means"),
-        *(Column(label, label, 3) for label in labels),
-        Column("verdict", "verdict"),
-    ]
-    settings = [
-        f"means: {_meaning(first.figures)}, over clips and cutoffs; then the LSD at each cutoff",
+    names = ("run", "change", "pace", "mean", *labels, "verdict")
+    return Table([Column(name, name) for name in names], rows)
+
+
+def ablation_settings(first: Run) -> list[str]:
+    """What the columns are, and the run that the others differ from."""
+    return [
+        "change: what differs from the first; pace: CPU-seconds a step",
+        f"mean: {_meaning(first.figures)}, over clips and cutoffs; then the LSD at each cutoff",
         f"{first.name}: {first.records[-1].step} steps, "
         + "; ".join(
             f"{part} " + ", ".join(f"{k} {_said(v)}" for k, v in first.header.recipe[part].items())
             for part in ("model", "optimiser")
         ),
     ]
-    text = Table(columns, rows, settings=settings).render("markdown")
-    return text.replace("---:|\n", "---|\n", 1)  # words start at the left
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -220,6 +217,9 @@ def page(options: argparse.Namespace) -> None:
         print(made, end="")
     else:
         write_text(renewed(options.into, BEGIN, END, made), options.into, overwrite=True)
+        if (options.runs / ABLATIONS).is_dir():
+            table = ablations(*read_folder(options.runs / ABLATIONS)).render("csv")
+            write_text(table, options.into.with_name(f"{ABLATIONS}.csv"), overwrite=True)
 
 
 def main() -> None:

@@ -280,6 +280,12 @@ def test_a_page_keeps_what_people_wrote(suite, systems, tmp_path):
     assert text.endswith(f"{END}\n\nlast words\n")
     assert "old" not in text.split("### Settings")[0].split()
     assert "CPU-s per s" in text
+    # Differences are beside the page, those of every set in one table.
+    assert "[quality.csv](quality.csv)" in text
+    assert "minus soxr" not in text
+    differences = (tmp_path / "quality.csv").read_text().splitlines()
+    assert differences[0].startswith("group,system,cases,lsd,")
+    assert len(differences) == 1 + sum(row.common > 0 for row in rows)
     (tmp_path / "other.md").write_text("nothing made")
     with pytest.raises(InvalidInputError, match="no part to replace"):
         update_page(done, rows, "soxr", tmp_path / "other.md", "overtone", overwrite=True)

@@ -359,7 +359,7 @@ def test_the_page_says_how_it_was_made_and_what_broke(run, tmp_path):
         assert part in text
     assert "(robustness_lsd.svg)" in text
     assert "AAC: not available here" in text
-    assert text.count("| Bessel 8, 11 kHz |") == 3  # failed, worst by LSD and by SNR
+    assert text.count("| Bessel 8, 11 kHz |") == 1  # it fails
     assert "(robustness.csv)" in text
     assert str(tmp_path) not in text
 
