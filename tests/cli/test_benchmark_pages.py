@@ -72,7 +72,7 @@ class TestArchives:
         (folder / "table.toml").write_text(self.ROWS + 'metric = "lsd"\n')
         code, _, noted = benchmark("archives", "table.toml")
         assert code == 1
-        assert noted.startswith("overtone: table.toml: row.0.metric: Extra inputs")
+        assert noted.startswith("overtone: table.toml: row.0.metric: unknown key")
 
     def test_the_shipped_rows_can_be_read(self):
         assert len(read_rows(ROOT / "suites" / "archives" / "audiounet.toml")) == 3

@@ -220,7 +220,7 @@ def test_a_sloping_floor_falls_with_frequency_at_the_same_level(sampler):
     assert fall_db.max() - fall_db.min() > 3
 
 
-def test_a_lossy_codec_touches_the_low_side_alone(sampler):
+def test_a_lossy_codec_touches_the_input_alone(sampler):
     plain = sampler().batch(0, 20)
     coded = sampler(codec_prob=0.5).batch(0, 20)
     assert np.array_equal(plain.clean, coded.clean)
@@ -233,7 +233,7 @@ def test_a_lossy_codec_touches_the_low_side_alone(sampler):
 
 
 def band_change_db(batch, low_part, high_part):
-    """By how much the low side lies over the clean one between two parts of the cutoff told."""
+    """By how much the input lies over the clean one between two parts of the given cutoff."""
     clean, low = power(batch.clean), power(batch.low)
     relative = FREQUENCIES_HZ / batch.cutoff_hz[:, None]
     inside = (relative > low_part) & (relative < high_part)

@@ -25,7 +25,7 @@ def test_both_sides_of_kuleshovs_protocol(rng, scale, samples):
     assert np.allclose(low, splev(np.arange(kept), spline), atol=1e-5)
 
 
-def test_without_interpolation_the_low_side_is_shorter(rng):
+def test_without_interpolation_the_input_is_shorter(rng):
     high = rng.standard_normal(1003).astype(np.float32)
     settings = PatchSettings(**SETTINGS | {"interpolate": False})
     low, cropped = make_pair(high, settings)

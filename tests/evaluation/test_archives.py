@@ -103,7 +103,7 @@ def test_the_spline_gains_nothing_on_itself(make_archive):
         assert comparison.gain.value == comparison.gain.low == comparison.gain.high == 0
 
 
-def test_a_low_side_that_was_not_interpolated_gets_its_spline(make_archive):
+def test_an_input_that_was_not_interpolated_gets_its_spline(make_archive):
     path, pairs = make_archive(SETTINGS.model_copy(update={"interpolate": False}))
     found = by_metric(evaluate_archive(path, ["soxr", "spline"]), "spline")
     expected = np.mean([lsd(high, interpolate(low, 4)) for low, high in pairs])

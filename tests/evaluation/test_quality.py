@@ -158,7 +158,7 @@ def test_what_cannot_be_scored_is_named_and_the_rest_goes_on(folder, systems, rn
     assert "theirs" not in {s.system for s in done.scores}
 
 
-def test_a_low_side_of_another_length_is_one_problem(folder, systems, rng):
+def test_an_input_of_another_length_is_one_problem(folder, systems, rng):
     for case in folder.iterdir():
         soundfile.write(case / "low.wav", rng.standard_normal(9000), 4000)
     done = compare(read_suite(folder), systems)
@@ -242,7 +242,7 @@ class Links(html.parser.HTMLParser):
 def test_the_page_needs_nothing_outside_it(folder, suite, systems):
     (folder / "x-1").rename(folder / "x-<b>1")
     done = compare(read_suite(folder, scale=4), systems, examples=2)
-    text = report(done, summarise(done, "soxr"), "soxr", heard=True).html()
+    text = report(done, summarise(done, "soxr"), "soxr", with_clips=True).html()
     found = Links()
     found.feed(text)
     assert all(link.startswith("data:") for link in found.links)

@@ -80,15 +80,15 @@ def test_inputs_can_be_made_from_references_by_kuleshovs_protocol(tmp_path, writ
 
 
 def test_rates_that_are_not_whole_are_kept():
-    low, rate = Degradation("decimate", Fraction(4)).low_side(np.ones((1, 4410), np.float32), 22050)
+    low, rate = Degradation("decimate", Fraction(4)).degrade(np.ones((1, 4410), np.float32), 22050)
     assert (low.shape, rate) == ((1, 1102), 5512.5)
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_every_filter_keeps_the_band_and_empties_what_lies_above(name, make_tone):
     how = Degradation(name, Fraction(3), edge=0.9)
-    inside, _ = how.low_side(make_tone(1000, 48000), 48000)
-    outside, rate = how.low_side(make_tone(17000, 48000), 48000)
+    inside, _ = how.degrade(make_tone(1000, 48000), 48000)
+    outside, rate = how.degrade(make_tone(17000, 48000), 48000)
     assert rate == 16000
     assert inside.shape == outside.shape == (1, 16000)
     rms = [np.sqrt(np.mean(x[:, 500:-500] ** 2)) for x in (inside, outside)]
@@ -96,7 +96,7 @@ def test_every_filter_keeps_the_band_and_empties_what_lies_above(name, make_tone
     assert rms[1] < 0.003
 
 
-def test_a_low_side_that_is_not_lower_is_refused(write):
+def test_an_input_that_is_not_lower_is_refused(write):
     reference, low = write("reference.wav"), write("low.wav", 32000)
     with pytest.raises(InvalidInputError, match="above its reference's 16000 Hz"):
         Case("set", "case", "case", reference, low).open()

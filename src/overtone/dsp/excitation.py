@@ -120,19 +120,19 @@ class TrailingMean:
 
 
 def copy_sources(
-    bins: int, top: int, constants: ExcitationConstants, *, mirror: bool
+    bins: int, edge: int, constants: ExcitationConstants, *, mirror: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Which bin each of ``bins`` is copied from, and whether its conjugate is.
 
-    ``top`` is the first bin above the kept band. Distances are multiples of four bins: with a hop
+    ``edge`` is the first bin above the kept band. Distances are multiples of four bins: with a hop
     of a quarter of the window, the frames of a moved band then agree in phase.
     """
-    step = max(4, int(constants.copied_part * top) // 4 * 4)
+    step = max(4, int(constants.copied_part * edge) // 4 * 4)
     at = np.arange(bins)
-    times = (at - top) // step + 1
-    source = np.where(at >= top, at - times * step, at)
-    conjugate = mirror & (at >= top) & (times % 2 == 1)
-    source = np.where(conjugate, top // 2 * 4 + (times - 1) * step - at, source)
+    times = (at - edge) // step + 1
+    source = np.where(at >= edge, at - times * step, at)
+    conjugate = mirror & (at >= edge) & (times % 2 == 1)
+    source = np.where(conjugate, edge // 2 * 4 + (times - 1) * step - at, source)
     return np.clip(source, 0, bins - 1), conjugate
 
 
@@ -161,8 +161,8 @@ class Excitations:
         hz = np.fft.rfftfreq(window_samples, 1 / sample_rate)
         edge_hz = constants.crossover_start * cutoff_hz
         limits_hz = [constants.lowest_hz, min(edge_hz, constants.highest_hz), edge_hz]
-        first, last, top = np.maximum.accumulate(np.searchsorted(hz, limits_hz, side="right"))
-        self._voiced, self._kept = slice(int(first), int(last)), slice(int(first), int(top))
+        first, last, edge = np.maximum.accumulate(np.searchsorted(hz, limits_hz, side="right"))
+        self._voiced, self._kept = slice(int(first), int(last)), slice(int(first), int(edge))
         window = hann(window_samples)
         norm = np.sqrt(np.sum(window**2))
         # Squared Hann windows add up to 3/8 of the window over the hop.

@@ -1,1 +1,1 @@
-"""The judge: systems run on archives, suites and damaged recordings, scored side by side."""
+"""Systems run on archives, suites and degraded recordings, and scored side by side."""

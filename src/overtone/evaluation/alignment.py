@@ -11,7 +11,7 @@ FloatArray = NDArray[np.float32]
 MAX_SHIFT_S = 0.5
 LENGTH_TOLERANCE_S = 0.1
 # A minute tells the shift of any length, and keeps the transforms small.
-LISTEN_S = 60.0
+ANALYSED_S = 60.0
 # What a shift has to gain: an estimate that differs anyway may correlate best a sample or two off.
 MIN_GAIN_DB = 0.5
 # Correlations this close to the highest differ by rounding only; the smallest shift is taken.
@@ -25,7 +25,7 @@ def find_shift(reference: FloatArray, estimate: FloatArray, rate: int) -> int:
     highest; 0 unless that gains 0.5 dB of signal-to-distortion ratio. Both are
     ``[channels, samples]``, of any two lengths; silence has no shift.
     """
-    count = round(LISTEN_S * rate)
+    count = round(ANALYSED_S * rate)
     y, x = (side[:, :count].astype(np.float64) for side in (reference, estimate))
     if y.shape[1] == 0 or x.shape[1] == 0:
         return 0

@@ -152,7 +152,7 @@ def _run(system: System, low: FloatArray, base: FloatArray, rate: int) -> FloatA
     low_rate = rate * low.shape[1] / base.shape[1]
     if system.takes_spline:
         return system.upsample(low, low_rate, rate, base)
-    # What hears its channels as one recording gets unrelated patches one by one.
+    # What takes its channels for one recording gets unrelated patches one by one.
     pairs = zip(low, base, strict=True)
     each = [system.upsample(one[None], low_rate, rate, spline[None]) for one, spline in pairs]
     return np.concatenate(each)

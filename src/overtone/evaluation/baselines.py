@@ -1,4 +1,4 @@
-"""Ways up that learn nothing: what a network has to beat.
+"""Upsampling that learns nothing: what a network has to beat.
 
 Each is ``upsample(low [channels, n], rate_in, rate_out) -> [channels, m]`` with
 ``m = round(n * rate_out / rate_in)``, the first samples aligned; rates are in Hz and need not be

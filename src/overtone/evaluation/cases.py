@@ -36,7 +36,7 @@ class Degradation:
     scale: Fraction
     edge: float = 1.0
 
-    def low_side(self, high: FloatArray, rate: int) -> tuple[FloatArray, float]:
+    def degrade(self, high: FloatArray, rate: int) -> tuple[FloatArray, float]:
         """The degraded recording of ``high`` (``[channels, samples]``) and its rate in Hz."""
         low_rate = rate / self.scale
         if self.filter == DECIMATE:
@@ -130,7 +130,7 @@ class Case:
                     f"{self.low}: {len(low)} channels, its reference {len(reference)}"
                 )
             return Clip(reference, rate, low, float(low_rate))
-        return Clip(reference, rate, *self.low.low_side(reference, rate))
+        return Clip(reference, rate, *self.low.degrade(reference, rate))
 
 
 def _piece(samples: FloatArray, rate: int, seconds: float, seed: int, number: int) -> FloatArray:

@@ -159,12 +159,12 @@ def write_example(
         cutoff_hz=full_rate / scale / 2,
         overwrite=overwrite,
     )
-    remarks = [system.name, *([f"{clipped} samples clipped"] if clipped else [])]
+    details = [system.name, *([f"{clipped} samples clipped"] if clipped else [])]
     rounded = f" (_low_res says {low_rate} Hz: WAV rates are whole)" if full_rate % scale else ""
     seconds = signals["gt"].shape[1] / full_rate
     return (
         f"{recording.source} -> {recording.stem}_*: {seconds:.2f} s, {full_rate} Hz from"
-        f" {full_rate / scale:g} Hz{rounded}, {', '.join(remarks)}"
+        f" {full_rate / scale:g} Hz{rounded}, {', '.join(details)}"
     )
 
 

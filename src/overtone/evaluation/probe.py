@@ -1,6 +1,6 @@
 """A probe: can a fresh network tell a system's high band from the real one?
 
-A small discriminator is trained on spectrograms above the cutoff, real and made, of half of the
+A small discriminator is trained on spectrograms above the cutoff, real and fake, of half of the
 recordings, and asked about the other half. Its accuracy says how much there is to tell by: one half
 is guessing, and the goal; one is a tell-tale in every clip. Unlike a distance it cannot be pleased
 by the mean of everything that the band could be. Level counts, as it does for a listener.
@@ -36,7 +36,7 @@ class _Pair(NamedTuple):
 
     recording: str
     real: NDArray[np.float32]
-    made: NDArray[np.float32]
+    fake: NDArray[np.float32]
     starts: NDArray[np.intp]
 
 
@@ -107,10 +107,10 @@ def probe(
     for pair in pairs:
         if pair.recording in seen:
             continue
-        # Every crop once, real and made.
+        # Every crop once, real and fake.
         for start in pair.starts[:: CROP_FRAMES // 2]:
-            real, made = _judge(network, pair, int(start))
-            right += [float(real > 0), float(made <= 0)]
+            real, fake = _score(network, pair, int(start))
+            right += [float(real > 0), float(fake <= 0)]
             groups += [pair.recording] * 2
     accuracy = mean_with_interval(right, groups, seed=seed)
     return Probed(system.name, accuracy, len(right), len(set(groups)))
@@ -139,15 +139,15 @@ def _pair(case: Case, system: System) -> _Pair:
     clip = case.open()
     output = system.upsample(clip.low, clip.low_rate, clip.rate)
     length = min(clip.reference.shape[1], output.shape[1])
-    real, made = (
+    real, fake = (
         _log_spectra(samples[0, :length], clip.rate, clip.low_rate / 2)
         for samples in (clip.reference, output)
     )
     level_db = 10 * np.log10((np.exp(2.0 * real)).sum(axis=1))
     active = np.cumsum(np.concatenate([[0], level_db > level_db.max() - ACTIVE_DB]))
     # Crops most of whose frames sound.
-    sounding = active[CROP_FRAMES:] - active[:-CROP_FRAMES]
-    return _Pair(case.recording, real, made, np.flatnonzero(sounding > CROP_FRAMES // 2))
+    active_frames = active[CROP_FRAMES:] - active[:-CROP_FRAMES]
+    return _Pair(case.recording, real, fake, np.flatnonzero(active_frames > CROP_FRAMES // 2))
 
 
 def _log_spectra(channel: NDArray[np.float32], rate: int, cutoff_hz: float) -> NDArray[np.float32]:
@@ -169,13 +169,13 @@ def _train(pairs: Sequence[_Pair], steps: int, seed: int) -> Probe:
         # Pairs of one height: bands of different suites may differ.
         first = pairs[int(rng.integers(len(pairs)))]
         same = [pair for pair in pairs if pair.real.shape[1] == first.real.shape[1]]
-        real, made = [], []
+        real, fake = [], []
         for number in rng.integers(len(same), size=BATCH_PAIRS):
             pair = same[number]
             start = int(rng.choice(pair.starts))
             real.append(pair.real[start : start + CROP_FRAMES])
-            made.append(pair.made[start : start + CROP_FRAMES])
-        logits = network(torch.tensor(np.stack([*real, *made])))
+            fake.append(pair.fake[start : start + CROP_FRAMES])
+        logits = network(torch.tensor(np.stack([*real, *fake])))
         wanted = torch.tensor([1.0] * BATCH_PAIRS + [0.0] * BATCH_PAIRS)
         optimiser.zero_grad(set_to_none=True)
         loss = F.binary_cross_entropy_with_logits(logits, wanted)
@@ -185,8 +185,8 @@ def _train(pairs: Sequence[_Pair], steps: int, seed: int) -> Probe:
     return network
 
 
-def _judge(network: Probe, pair: _Pair, start: int) -> tuple[float, float]:
-    crops = [one[start : start + CROP_FRAMES] for one in (pair.real, pair.made)]
+def _score(network: Probe, pair: _Pair, start: int) -> tuple[float, float]:
+    crops = [one[start : start + CROP_FRAMES] for one in (pair.real, pair.fake)]
     with torch.inference_mode():
-        real, made = network(torch.tensor(np.stack(crops))).tolist()
-    return real, made
+        real, fake = network(torch.tensor(np.stack(crops))).tolist()
+    return real, fake

@@ -252,13 +252,13 @@ def report(
     versus: str,
     *,
     with_cost: bool = True,
-    heard: bool = False,
+    with_clips: bool = False,
     differences_in: str = "",
 ) -> Report:
     """Tables of every set, the systems' identities, the settings, and what was left out.
 
-    ``heard`` adds the clips that were kept to see and hear, for HTML. ``differences_in`` names the
-    file beside the page that has the differences in place of tables.
+    ``with_clips`` adds the clips that were kept, to see and hear in HTML. ``differences_in`` names
+    the file beside the page that has the differences in place of tables.
     """
     parts = []
     for group, members in groupby(rows, key=lambda row: row.group):
@@ -266,7 +266,7 @@ def report(
         tables = [score_table(found, with_cost=with_cost), texture_table(found)]
         differences = None if differences_in else difference_table(found, versus)
         parts.append(Section(group, [*tables, *([differences] if differences else [])]))
-    if heard and comparison.examples:
+    if with_clips and comparison.examples:
         said = (
             f"At most the first {EXCERPT_S:g} s. The dashed line is half the input's rate."
             " All players of a clip have one gain."
@@ -362,7 +362,7 @@ def write_folder(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidInputError(f"{folder}: cannot be made ({error.strerror})") from error
-    page = report(comparison, rows, versus, with_cost=False, heard=True)
+    page = report(comparison, rows, versus, with_cost=False, with_clips=True)
     summary = report(comparison, rows, versus, with_cost=False)
     texts = {
         CASES: case_table(comparison).render("csv"),

@@ -22,8 +22,8 @@ EXCERPTS = {"speech_en_48k.flac": 0.5, "piano_44k.flac": 1.0}
 """Example recordings, and where in them the excerpt starts, s."""
 SECONDS = 2.0
 USUAL_CUTOFF_HZ = 4000.0
-TOLD = 0.95
-"""Of the low rate's Nyquist frequency: where soxr's band ends. The model is told, so that the
+GIVEN_CUTOFF = 0.95
+"""Of the low rate's Nyquist frequency: where soxr's band ends. The model is given it, so that the
 cutoff detector may change without a word here."""
 STORE_COMMAND = "python tools/store_scores.py"
 
@@ -53,7 +53,9 @@ def regression_scores(
             excerpt, rate = resample(excerpt, rate, info.sample_rate), info.sample_rate
         low_rate = round(2 * cutoff_hz)
         low = resample(excerpt, rate, low_rate)
-        high, _ = enhancer.enhance(low, low_rate, output_rate=rate, cutoff_hz=TOLD * low_rate / 2)
+        high, _ = enhancer.enhance(
+            low, low_rate, output_rate=rate, cutoff_hz=GIVEN_CUTOFF * low_rate / 2
+        )
         length = min(excerpt.shape[1], high.shape[1])  # rates that do not divide round
         reference = excerpt[:, :length]
         output = alter(high[:, :length], resample(low, low_rate, rate)[:, :length])

@@ -67,7 +67,7 @@ class Choice:
 class ConditionScore:
     """The means of a condition over its clips, before (``input``) and after (``output``) the model.
 
-    ``edge_hz`` is where the input's band ends, ``found_hz`` the median of what the model was told
+    ``edge_hz`` is where the input's band ends, ``found_hz`` the median of what the model was given
     (nan if it never ran), ``extended`` the number of clips in which it ran; ``worst`` the worst
     change of each score in a single clip.
     """
@@ -213,12 +213,12 @@ def _excerpt(
         lowest = min(LOWEST_CLIP_RATE, model_rate)
         if rate < lowest:
             raise InvalidInputError(f"{path}: {rate} Hz; give recordings of {lowest} Hz or more")
-        heard = _mono(reader.blocks(), round(SOUGHT_S * rate))
+        mono = _mono(reader.blocks(), round(SOUGHT_S * rate))
     wanted = round(seconds * rate)
-    if heard.size < wanted:
+    if mono.size < wanted:
         return None
-    start = int(rng.integers(heard.size - wanted + 1))
-    samples = heard[start : start + wanted]
+    start = int(rng.integers(mono.size - wanted + 1))
+    samples = mono[start : start + wanted]
     digest = hashlib.sha256(samples.tobytes()).hexdigest()
     if rate > model_rate:
         samples, rate = resample(samples[None], rate, model_rate)[0], model_rate
@@ -228,13 +228,13 @@ def _excerpt(
 
 
 def _mono(blocks: Iterable[NDArray[np.float32]], most: int) -> Samples:
-    heard, length = [np.zeros(0, np.float32)], 0
+    mono, length = [np.zeros(0, np.float32)], 0
     for block in blocks:
-        heard.append(block.mean(axis=0))
+        mono.append(block.mean(axis=0))
         length += block.shape[1]
         if length >= most:
             break
-    return np.concatenate(heard)[:most]
+    return np.concatenate(mono)[:most]
 
 
 def _ends_early(clip: Excerpt) -> list[str]:

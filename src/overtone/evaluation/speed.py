@@ -48,7 +48,7 @@ class CommandCost:
 class BlockCost:
     """Seconds that blocks of ``block_ms`` took in a live stream; the delay is in addition.
 
-    ``core`` is CPU time: what is left of it when nothing else wants the core.
+    The ``cpu`` figures are what is left when nothing else wants the core.
     """
 
     block_ms: float
@@ -62,7 +62,7 @@ class BlockCost:
 
 @dataclass(frozen=True)
 class ModelSpeed:
-    """All that was measured of one model. ``commands`` are keyed by their settings."""
+    """All that was measured of one model. ``main`` is the long file by threads."""
 
     model: str
     parameters: int

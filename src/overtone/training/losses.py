@@ -1,4 +1,6 @@
-"""Losses of the spectral extender, each on the band between an item's cutoff and its bandwidth.
+"""Losses of all families, and their weights in recipes; those of discriminators are theirs.
+
+Those of the extenders are on the band between an item's cutoff and its bandwidth.
 
 The signal loss re-analyses the resynthesised waveform, because a prediction whose neighbouring
 frames disagree in phase loses energy when they overlap: only the waveform shows it. It is the
@@ -7,7 +9,7 @@ log-spectral distance itself, at several resolutions, weighted by frequency.
 
 import math
 from functools import lru_cache
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +17,17 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from overtone.models.extender import CROSSOVER_START, POWER_FLOOR
+from overtone.models.source_filter import SourceFilterConfig, band_interpolation
 from overtone.models.stft import frames, power
 from overtone.settings import Settings
 
 # Window of the loss on band power, in samples.
 BAND_WINDOW = 2048
+# Errors of the envelope beyond so many dB count by size, smaller ones by square.
+ENVELOPE_KNEE_DB = 6.0
+# Frames so far below the loudest of a crop count a fifth: what metrics leave out.
+PAUSE_DB = 38.0
+PAUSE_WEIGHT = 0.2
 
 
 def check_windows(windows: tuple[int, ...]) -> tuple[int, ...]:
@@ -44,6 +52,26 @@ class LossConfig(Settings):
     # Bins count by 1 / (1 + f / pivot): a loss that is uniform over 24 kHz would give the
     # band where speech lives a quarter of its weight.
     pivot_hz: float = Field(default=4000.0, gt=0)
+
+    _windows = field_validator("windows")(check_windows)
+
+
+class SourceFilterLossConfig(Settings):
+    """Weights of the losses."""
+
+    envelope: float = Field(default=0.5, ge=0)
+    signal: float = Field(default=0.5, ge=0)
+    # Of the power of bands in windows of 2048 samples, and of 512.
+    band_power: float = Field(default=0.3, ge=0)
+    short_band_power: float = Field(default=0.5, ge=0)
+    # Windows of the signal loss in samples at the model's rate; the hop is a quarter.
+    windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1)
+    pivot_hz: float = Field(default=4000.0, gt=0)
+    # What part of the gradient of all but the envelope's loss reaches the envelope. Discriminators
+    # ask for one sharp envelope among all that could be, which costs accuracy.
+    waveform_envelope_share: float = Field(default=1.0, ge=0, le=1)
+    # Before this step the envelope is all that is learned.
+    waveform_start_step: int = Field(default=0, ge=0)
 
     _windows = field_validator("windows")(check_windows)
 
@@ -221,3 +249,44 @@ def spectral_distances(
         weighted(distance, weight).mean() / math.log(10),
         weighted(error, weight.repeat_interleave(2, dim=1)).mean(),
     )
+
+
+class Extension(NamedTuple):
+    """Gains ``[batch, frames, excitations, bands]`` of crops, and what they are relative to."""
+
+    gains: Tensor
+    level: Tensor
+
+
+def envelope_distance(
+    found: Extension,
+    target: Tensor,
+    cutoff_hz: Tensor,
+    bandwidth_hz: Tensor,
+    config: SourceFilterConfig,
+) -> Tensor:
+    """Mean error of the power of bands above the cutoff, in units of 10 dB; a scalar.
+
+    ``target`` is complex, ``[batch, frames, bins]``. The excitations have unit power and nothing in
+    common, so that the power of their sum is known without a waveform.
+    """
+    bands = band_interpolation(config).to(target.device)
+    hz = torch.arange(config.bins, device=target.device) * (
+        config.sample_rate / config.window_samples
+    )
+    inside = (hz >= CROSSOVER_START * cutoff_hz[:, None]) & (hz <= bandwidth_hz[:, None])
+    weight = bands * inside[:, None].float()
+    held = weight.sum(-1)
+    wanted = torch.einsum("btf,bkf->btk", power(target), weight) / held.clamp_min(1e-6)[:, None]
+    width = bands.sum(-1)
+    usable = ((held > 0.5 * width.clamp_min(1)) & (width > 0)).float()[:, None]
+    predicted = torch.logsumexp(2 * found.gains, 2).clamp(-24, 8) + found.level.log()[..., None]
+    floor = torch.tensor(math.log(POWER_FLOOR), device=target.device)
+    error = torch.logaddexp(predicted, floor) - (wanted + POWER_FLOOR).log()
+    error = 10 / math.log(10) * error
+    energy = (wanted * usable).sum(-1)
+    active = energy > energy.amax(1, keepdim=True) * 10 ** (-PAUSE_DB / 10)
+    counted = usable * torch.where(active, 1.0, PAUSE_WEIGHT)[..., None]
+    cost = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ENVELOPE_KNEE_DB, reduction="none")
+    items = (cost * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
+    return items.mean() / 10

@@ -2,66 +2,45 @@
 
 Training has two parts. First the envelope alone is regressed, which needs no waveform and is quick:
 the power of every band of every frame. From ``loss.waveform_start_step`` on, excitations and gains
-become a waveform that is compared and, mostly, judged by discriminators: they teach the mixture.
+become a waveform that is compared and, mostly, scored by discriminators: they teach the mixture.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
 from torch import Tensor
 
 from overtone.data.crops import Batch
 from overtone.dsp.excitation import ExcitationConstants
 from overtone.inference.source_filter import SourceFilterInfo
-from overtone.models.extender import CROSSOVER_START, POWER_FLOOR, VISIBLE_END
+from overtone.models.extender import CROSSOVER_START, VISIBLE_END
 from overtone.models.source_filter import (
     SourceFilterConfig,
     SourceFilterExtender,
     band_interpolation,
 )
 from overtone.models.stft import frames, overlap_add, power
-from overtone.settings import Settings
 from overtone.training.adversarial import Adversary, DiscriminatorBatch
 from overtone.training.device import autocast, to_device
 from overtone.training.excitation import excitations, running_level
-from overtone.training.losses import band_power_distance, check_windows, signal_distance
+from overtone.training.losses import (
+    Extension,
+    SourceFilterLossConfig,
+    band_power_distance,
+    envelope_distance,
+    signal_distance,
+)
 from overtone.training.spectral import SpectralRecipe, SpectralTask
 
 # Windows of the loss on band power: the long one is the default.
 SHORT_BAND_WINDOW = 512
-# Errors of the envelope beyond so many dB count by size, smaller ones by square.
-ENVELOPE_KNEE_DB = 6.0
-# Frames so far below the loudest of a crop count a fifth: what metrics leave out.
-PAUSE_DB = 38.0
-PAUSE_WEIGHT = 0.2
 # A checkpoint is eligible by its envelope where its grain is natural to so many dB; beyond, each dB
 # weighs as this many of the envelope.
 GRAIN_TOLERANCE_DB = 0.3
 GRAIN_WEIGHT = 5.0
-
-
-class SourceFilterLossConfig(Settings):
-    """Weights of the losses."""
-
-    envelope: float = Field(default=0.5, ge=0)
-    signal: float = Field(default=0.5, ge=0)
-    # Of the power of bands in windows of 2048 samples, and of 512.
-    band_power: float = Field(default=0.3, ge=0)
-    short_band_power: float = Field(default=0.5, ge=0)
-    # Windows of the signal loss in samples at the model's rate; the hop is a quarter.
-    windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1)
-    pivot_hz: float = Field(default=4000.0, gt=0)
-    # What part of the gradient of all but the envelope's loss reaches the envelope. Discriminators
-    # ask for one sharp envelope among all that could be, which costs accuracy.
-    waveform_envelope_share: float = Field(default=1.0, ge=0, le=1)
-    # Before this step the envelope is all that is learned.
-    waveform_start_step: int = Field(default=0, ge=0)
-
-    _windows = field_validator("windows")(check_windows)
 
 
 class SourceFilterRecipe(SpectralRecipe):
@@ -87,13 +66,6 @@ class SourceFilterRecipe(SpectralRecipe):
             excitations=c.excitations,
             excitation=ExcitationConstants(crossover_start=CROSSOVER_START),
         )
-
-
-class Extension(NamedTuple):
-    """Gains ``[batch, frames, excitations, bands]`` of crops, and what they are relative to."""
-
-    gains: Tensor
-    level: Tensor
 
 
 class SourceFilterTask(SpectralTask):
@@ -132,7 +104,7 @@ class SourceFilterTask(SpectralTask):
             return {"total": envelope, "envelope": envelope}, nothing
         scaled = found._replace(gains=scaled_envelope(found.gains, weights.waveform_envelope_share))
         estimate = low + residual(scaled, spectrum, cutoff, c)
-        # The first and last frames overlap with nothing; the signal is judged between them.
+        # The first and last frames overlap with nothing; the signal is compared between them.
         inner = slice(c.window_samples, low.shape[-1] - c.window_samples)
         fake, real = estimate[:, inner], clean[:, inner]
         band = c.sample_rate, cutoff, bandwidth, weights
@@ -146,11 +118,11 @@ class SourceFilterTask(SpectralTask):
         seen = slice(self.recipe.adversarial and self.recipe.adversarial.items)
         pair = DiscriminatorBatch(*(x[seen] for x in (real, fake, level, cutoff, bandwidth)))
         if adversary:
-            opposed = adversary.generator_loss(pair)
+            adversarial = adversary.generator_loss(pair)
             own, weight = adversary.config, adversary.weight(step)
-            total = total + weight * own.hinge_weight * opposed["adversarial"]
-            total = total + weight * own.features_weight * opposed["features"]
-            terms |= opposed
+            total = total + weight * own.hinge_weight * adversarial["adversarial"]
+            total = total + weight * own.features_weight * adversarial["features"]
+            terms |= adversarial
         return {"total": total, **terms}, pair._replace(fake=pair.fake.detach())
 
     def _extend(self, spectrum: Tensor, cutoff_hz: Tensor) -> Extension:
@@ -185,37 +157,3 @@ def residual(
     ramp = ((hz / cutoff_hz[:, None] - CROSSOVER_START) / (1 - CROSSOVER_START)).clamp(0, 1)
     weight = (0.5 - 0.5 * torch.cos(math.pi * ramp))[:, None]
     return overlap_add(weight * (predicted - spectrum), config.window_samples, config.hop_samples)
-
-
-def envelope_distance(
-    found: Extension,
-    target: Tensor,
-    cutoff_hz: Tensor,
-    bandwidth_hz: Tensor,
-    config: SourceFilterConfig,
-) -> Tensor:
-    """Mean error of the power of bands above the cutoff, in units of 10 dB; a scalar.
-
-    ``target`` is complex, ``[batch, frames, bins]``. The excitations have unit power and nothing in
-    common, so that the power of their sum is known without a waveform.
-    """
-    bands = band_interpolation(config).to(target.device)
-    hz = torch.arange(config.bins, device=target.device) * (
-        config.sample_rate / config.window_samples
-    )
-    inside = (hz >= CROSSOVER_START * cutoff_hz[:, None]) & (hz <= bandwidth_hz[:, None])
-    weight = bands * inside[:, None].float()
-    held = weight.sum(-1)
-    wanted = torch.einsum("btf,bkf->btk", power(target), weight) / held.clamp_min(1e-6)[:, None]
-    width = bands.sum(-1)
-    usable = ((held > 0.5 * width.clamp_min(1)) & (width > 0)).float()[:, None]
-    predicted = torch.logsumexp(2 * found.gains, 2).clamp(-24, 8) + found.level.log()[..., None]
-    floor = torch.tensor(math.log(POWER_FLOOR), device=target.device)
-    error = torch.logaddexp(predicted, floor) - (wanted + POWER_FLOOR).log()
-    error = 10 / math.log(10) * error
-    energy = (wanted * usable).sum(-1)
-    active = energy > energy.amax(1, keepdim=True) * 10 ** (-PAUSE_DB / 10)
-    counted = usable * torch.where(active, 1.0, PAUSE_WEIGHT)[..., None]
-    cost = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ENVELOPE_KNEE_DB, reduction="none")
-    items = (cost * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
-    return items.mean() / 10

@@ -258,9 +258,9 @@ def losses(
     level = low.square().mean(1)
     pair = DiscriminatorBatch(real_signal, fake.detach(), level, cutoff, bandwidth)
     if adversary:
-        opposed = adversary.generator_loss(pair._replace(fake=fake))
+        adversarial = adversary.generator_loss(pair._replace(fake=fake))
         own = adversary.config
-        total = total + own.hinge_weight * opposed["adversarial"]
-        total = total + own.features_weight * opposed["features"]
-        terms |= opposed
+        total = total + own.hinge_weight * adversarial["adversarial"]
+        total = total + own.features_weight * adversarial["features"]
+        terms |= adversarial
     return {"total": total, **terms}, pair

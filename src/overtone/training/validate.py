@@ -147,7 +147,7 @@ def _scores(
 
     # Texture fills its band up to Nyquist: the corpus has to.
     rate = min(sample_rate, int(2 * bandwidth_hz))
-    wide, made = (soxr.resample(x, sample_rate, rate, "VHQ") for x in (clean, out))
+    reference, output = (soxr.resample(x, sample_rate, rate, "VHQ") for x in (clean, out))
     return {
         "lsd": distance(out, (0, bandwidth_hz)),
         "lsd_hf": distance(out, (edge_hz, bandwidth_hz)),
@@ -155,5 +155,5 @@ def _scores(
         "snr": snr_db(clean, out),
         "input_lsd": distance(low, (0, bandwidth_hz)),
         "input_snr": snr_db(clean, low),
-        **texture_scores(wide, made, rate, edge_hz),
+        **texture_scores(reference, output, rate, edge_hz),
     }
