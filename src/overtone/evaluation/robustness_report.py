@@ -210,7 +210,7 @@ def write_page(matrix: Matrix, path: Path, *, overwrite: bool = False) -> list[P
             break  # the tables say the same
         pictures[name] = _picture(path, name)
     table = path.with_suffix(".csv")
-    write_text(full_table(matrix).render("csv"), table, overwrite=overwrite)
+    write_text(bare(full_table(matrix)).render("csv"), table, overwrite=overwrite)
     write_text(page(matrix, pictures, path.name).markdown(), path, overwrite=overwrite)
     return [path, table, *pictures.values()]
 
