@@ -20,7 +20,7 @@ ROOMS: dict[Part, str] = {
 
 
 @dataclass(frozen=True)
-class Family:
+class ModelFamily:
     """What a family's model files call their kind, and its parts as ``module:name``."""
 
     kind: str
@@ -40,13 +40,13 @@ class Family:
         return resolve_name(f"overtone.{ROOMS[part]}.{getattr(self, part)}")
 
 
-def _waveform(network: str, recipe: str) -> Family:
-    task = "waveform:WaveformTask"
-    return Family("waveform", "waveform:WaveformModel", network, recipe, task, "waveform:write")
+def _waveform(network: str, recipe: str) -> ModelFamily:
+    runtime, task, write = "waveform:WaveformModel", "waveform:WaveformTask", "waveform:write"
+    return ModelFamily("waveform", runtime, network, recipe, task, write)
 
 
-FAMILIES: dict[str, Family] = {
-    "extender": Family(
+FAMILIES: dict[str, ModelFamily] = {
+    "extender": ModelFamily(
         "spectral-extender",
         "spectral:SpectralModel",
         "extender:SpectralExtender",
@@ -54,7 +54,7 @@ FAMILIES: dict[str, Family] = {
         "spectral:SpectralTask",
         "spectral:write",
     ),
-    "source-filter": Family(
+    "source-filter": ModelFamily(
         "source-filter",
         "source_filter:SourceFilterModel",
         "source_filter:SourceFilterExtender",

@@ -12,7 +12,7 @@ from overtone.data.archive import (
     ArchiveInfo,
     PatchArchive,
     Piece,
-    Source,
+    SourceFile,
     describe,
     write_archive,
 )
@@ -20,7 +20,7 @@ from overtone.data.patches import PatchSettings
 from overtone.errors import InvalidInputError
 
 SETTINGS = PatchSettings(scale=4, dimension=64, stride=32, interpolate=True, low_pass=True)
-SOURCES = [Source("a/á.wav", "1" * 64), Source("b.wav", "2" * 64)]
+SOURCES = [SourceFile("a/á.wav", "1" * 64), SourceFile("b.wav", "2" * 64)]
 
 
 def info(settings=SETTINGS):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from overtone.data.archive import ArchiveInfo, Piece, Source, write_archive
+from overtone.data.archive import ArchiveInfo, Piece, SourceFile, write_archive
 from overtone.data.patches import PatchSettings, cut, make_pair
 from overtone.degrade.spline import interpolate
 from overtone.errors import InvalidInputError
@@ -42,7 +42,7 @@ def make_archive(tmp_path):
             lengths += [size] * len(starts)
         path = tmp_path / "noise.h5"
         info = ArchiveInfo(corpus="noise", split="test", split_rule="all", settings=settings)
-        sources = [Source(f"{n}.wav", digest * 64) for n, digest in enumerate(hashes)]
+        sources = [SourceFile(f"{n}.wav", digest * 64) for n, digest in enumerate(hashes)]
         write_archive(path, info, sources, lengths, iter(pieces))
         return path, pairs
 

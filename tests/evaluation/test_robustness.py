@@ -17,7 +17,7 @@ from overtone.degrade.conditions import (
     LOW_PASS,
     NOISE,
     Condition,
-    Degraded,
+    DegradedClip,
     matrix,
 )
 from overtone.errors import InvalidInputError
@@ -277,7 +277,7 @@ def test_a_codec_that_is_not_here_is_named_once_and_the_rest_goes_on(speech):
         raise InvalidInputError("not installed")
 
     def keep(x, rate, rng):
-        return Degraded(x[:0:-1], rate, x[:0:-1])
+        return DegradedClip(x[:0:-1], rate, x[:0:-1])
 
     made = [Condition(CODEC, "XYZ", kbps, refuse, 4000) for kbps in ("8", "16")]
     made.append(Condition(LOW_PASS, "none", "4", keep, 4000))

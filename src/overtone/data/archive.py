@@ -79,7 +79,7 @@ class ArchiveInfo(BaseModel):
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """One recording of an archive: its name in the corpus and the SHA-256 of its file."""
 
     name: str
@@ -107,7 +107,7 @@ def _h5py() -> Any:
 def write_archive(
     path: Path,
     info: ArchiveInfo,
-    sources: Sequence[Source],
+    sources: Sequence[SourceFile],
     lengths: Sequence[int],
     pieces: Iterator[Piece],
 ) -> None:
@@ -130,7 +130,7 @@ def write_archive(
 def _fill(
     file: Any,
     info: ArchiveInfo,
-    sources: Sequence[Source],
+    sources: Sequence[SourceFile],
     lengths: NDArray[np.int64],
     pieces: Iterator[Piece],
 ) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from overtone import executor
 from overtone.audio.reader import AudioReader, probe
-from overtone.data.archive import ArchiveInfo, Piece, Source, write_archive
+from overtone.data.archive import ArchiveInfo, Piece, SourceFile, write_archive
 from overtone.data.patches import PatchSettings, cut, make_pair, patch_starts
 from overtone.data.splits import Listing
 from overtone.dsp.resample import StreamResampler
@@ -87,7 +87,7 @@ def prepare(
     except InvalidInputError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    sources = [Source(part.name, done[part].sha256) for part in parts]
+    sources = [SourceFile(part.name, done[part].sha256) for part in parts]
     info = ArchiveInfo(
         corpus=listing.corpus,
         split=listing.split,

@@ -55,7 +55,7 @@ USUAL_CUTOFF_HZ = 4000.0
 
 
 @dataclass(frozen=True)
-class Degraded:
+class DegradedClip:
     """``samples [n]`` at ``sample_rate``, and the ``reference [m]`` at the clip's own rate.
 
     ``gain`` is how many times louder the samples are than the reference.
@@ -67,7 +67,7 @@ class Degraded:
     gain: float = 1.0
 
 
-Degrade = Callable[[Samples, int, np.random.Generator], Degraded]
+Degrade = Callable[[Samples, int, np.random.Generator], DegradedClip]
 
 
 @dataclass(frozen=True)
@@ -153,74 +153,74 @@ def _usual_conditions(cutoff_hz: float) -> list[Condition]:
 
 
 def _filtered(low_pass: LowPass) -> Degrade:
-    return lambda x, rate, _: Degraded(apply(x, rate, low_pass), rate, x)
+    return lambda x, rate, _: DegradedClip(apply(x, rate, low_pass), rate, x)
 
 
 def _resampled(cutoff_hz: int, *, back: bool) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
+    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
         low = resample(x[None], rate, 2 * cutoff_hz)
         if back:
-            return Degraded(resample(low, 2 * cutoff_hz, rate)[0], rate, x)
-        return Degraded(low[0], 2 * cutoff_hz, x)
+            return DegradedClip(resample(low, 2 * cutoff_hz, rate)[0], rate, x)
+        return DegradedClip(low[0], 2 * cutoff_hz, x)
 
     return degrade
 
 
 def _coded(roundtrip: Callable[[Samples, int, float], Samples], kbps: int) -> Degrade:
-    return lambda x, rate, _: Degraded(roundtrip(x, rate, kbps), rate, x)
+    return lambda x, rate, _: DegradedClip(roundtrip(x, rate, kbps), rate, x)
 
 
 def _mp3(kbps: int) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
+    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
         if rate >= 32_000 and kbps < LOWEST_FULL_RATE_MP3_KBPS:
             half = resample(x[None], rate, rate // 2)[0]
-            return Degraded(mp3_roundtrip(half, rate // 2, kbps), rate // 2, x)
-        return Degraded(mp3_roundtrip(x, rate, kbps), rate, x)
+            return DegradedClip(mp3_roundtrip(half, rate // 2, kbps), rate // 2, x)
+        return DegradedClip(mp3_roundtrip(x, rate, kbps), rate, x)
 
     return degrade
 
 
 def _telephone(codec: str) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
+    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
         low = resample(x[None], rate, 8000)[0]
-        return Degraded(telephone_roundtrip(low, codec), 8000, x)
+        return DegradedClip(telephone_roundtrip(low, codec), 8000, x)
 
     return degrade
 
 
 def _high_passed(low_hz: float, low_pass: LowPass) -> Degrade:
     # The low frequencies are lost to the reference, too: nobody promises to give them back.
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
+    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
         sos = signal.butter(4, low_hz, "highpass", fs=rate, output="sos")
         padding = min(x.size - 1, rate // 10)
         high = signal.sosfiltfilt(sos, x, padlen=padding).astype(np.float32)
-        return Degraded(apply(high, rate, low_pass), rate, high)
+        return DegradedClip(apply(high, rate, low_pass), rate, high)
 
     return degrade
 
 
 def _noisy(snr_db: float, low_pass: LowPass) -> Degrade:
-    def degrade(x: Samples, rate: int, rng: np.random.Generator) -> Degraded:
+    def degrade(x: Samples, rate: int, rng: np.random.Generator) -> DegradedClip:
         rms = np.sqrt(np.mean(x.astype(np.float64) ** 2))
         noise = rms * 10 ** (-snr_db / 20) * rng.standard_normal(x.size)
         noisy = (x + noise).astype(np.float32)
-        return Degraded(apply(noisy, rate, low_pass), rate, noisy)
+        return DegradedClip(apply(noisy, rate, low_pass), rate, noisy)
 
     return degrade
 
 
 def _clipped(percent: float, low_pass: LowPass) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
+    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
         most = np.quantile(np.abs(x), 1 - percent / 100)
         clipped = np.clip(x, -most, most).astype(np.float32)
-        return Degraded(apply(clipped, rate, low_pass), rate, clipped)
+        return DegradedClip(apply(clipped, rate, low_pass), rate, clipped)
 
     return degrade
 
 
 def _at_level(peak_dbfs: float, low_pass: LowPass) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> Degraded:
+    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
         gain = float(10 ** (peak_dbfs / 20) / np.abs(x).max())
-        return Degraded((gain * apply(x, rate, low_pass)).astype(np.float32), rate, x, gain)
+        return DegradedClip((gain * apply(x, rate, low_pass)).astype(np.float32), rate, x, gain)
 
     return degrade

@@ -20,7 +20,7 @@ from overtone.errors import InvalidInputError
 Family = Literal["butterworth", "chebyshev", "elliptic", "bessel", "resampler", "brickwall"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
-FloatArray = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 # soxr's HQ and VHQ recipes keep the band up to this fraction of the lower Nyquist frequency.
 RESAMPLER_PASSBAND = 0.913
@@ -66,7 +66,7 @@ class LowPass:
                 f" {self.ripple_db:g}"
             )
 
-    def magnitude(self, frequencies_hz: FloatArray) -> FloatArray:
+    def magnitude(self, frequencies_hz: Doubles) -> Doubles:
         """Return the magnitude response at ``frequencies_hz`` (any shape), linear."""
         ratio = np.asarray(frequencies_hz, dtype=np.float64) / self.cutoff_hz
         return _response(self, ratio) ** self.passes
@@ -87,7 +87,7 @@ class LowPass:
         return float(grid[alive[-1]] * self.cutoff_hz)
 
 
-def _response(low_pass: LowPass, ratio: FloatArray) -> FloatArray:
+def _response(low_pass: LowPass, ratio: Doubles) -> Doubles:
     family, order = low_pass.family, low_pass.order
     if family == "butterworth":
         return np.asarray(1 / np.sqrt(1 + ratio ** (2 * order)))
@@ -109,7 +109,7 @@ def _response(low_pass: LowPass, ratio: FloatArray) -> FloatArray:
 @lru_cache(maxsize=256)
 def _prototype(
     family: str, order: int, ripple_db: float, stop_db: float
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Doubles, Doubles]:
     """Return an analogue prototype's response on a grid of f / cutoff."""
     grid = np.concatenate([np.linspace(0, 2, 1001), np.geomspace(2.01, 60, 200)])
     if family == "elliptic":
@@ -144,8 +144,8 @@ def random_low_pass(rng: np.random.Generator, cutoff_hz: float) -> LowPass:
 
 
 def passband_droop(
-    frequencies_hz: FloatArray, edge_hz: float, depth_db: float, steepness: float
-) -> FloatArray:
+    frequencies_hz: Doubles, edge_hz: float, depth_db: float, steepness: float
+) -> Doubles:
     """Return the magnitude of a band that falls towards its edge, before any filter; 1 at 0 Hz.
 
     It is ``depth_db`` down at ``edge_hz`` and stays so above; the fall in dB grows with the
@@ -157,7 +157,7 @@ def passband_droop(
     return np.asarray(10 ** (-depth_db / 20 * ratio**steepness))
 
 
-def compensated(magnitude: FloatArray, limit_db: float) -> FloatArray:
+def compensated(magnitude: Doubles, limit_db: float) -> Doubles:
     """Return a low-pass's ``magnitude`` after its roll-off is compensated as in enhancing.
 
     Down to ``limit_db`` the transition band is made level; what lies lower is raised by as much.

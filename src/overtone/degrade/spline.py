@@ -14,14 +14,14 @@ from scipy.interpolate import splev, splrep
 
 from overtone.errors import InvalidInputError
 
-FloatArray = NDArray[np.floating]
+Floats = NDArray[np.floating]
 
 # What a knot does to a cubic spline decays by 2 - sqrt(3) a knot: after 64 it is 1e-37.
 MARGIN_KNOTS = 64
 BLOCK_KNOTS = 1 << 16
 
 
-def decimate(high: FloatArray, scale: int, *, low_pass: bool = True) -> NDArray[np.float32]:
+def decimate(high: Floats, scale: int, *, low_pass: bool = True) -> NDArray[np.float32]:
     """Keep every ``scale``-th sample of ``high`` (``[..., samples]``), low-passed before.
 
     The result has ``ceil(samples / scale)`` samples; its first is aligned with the first of
@@ -51,7 +51,7 @@ def decimate(high: FloatArray, scale: int, *, low_pass: bool = True) -> NDArray[
 MIN_DECIMATED_SAMPLES = 28
 
 
-def interpolate(low: FloatArray, ratio: Fraction | int) -> NDArray[np.float32]:
+def interpolate(low: Floats, ratio: Fraction | int) -> NDArray[np.float32]:
     """Evaluate a cubic B-spline through ``low`` (``[..., samples]``) ``ratio`` times as densely.
 
     The result has ``round(samples * ratio)`` samples, the first aligned with the first of ``low``;

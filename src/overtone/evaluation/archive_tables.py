@@ -24,7 +24,7 @@ INTERVAL_NOTE = (
 )
 
 
-class Row(Settings):
+class ArchiveRow(Settings):
     """One archive, what to call its data, and the systems to score on it."""
 
     renamed: ClassVar[dict[str, str]] = {"methods": "systems"}
@@ -35,10 +35,10 @@ class Row(Settings):
 
 
 class _Rows(Settings):
-    row: list[Row] = Field(min_length=1)
+    row: list[ArchiveRow] = Field(min_length=1)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[ArchiveRow]:
     """The rows of a TOML file.
 
     Raises:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.reader import AudioReader
 from overtone.degrade.codecs import fit
-from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Condition, Degraded, Samples, matrix
+from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Condition, DegradedClip, Samples, matrix
 from overtone.dsp.bandwidth import estimate_cutoff
 from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError, OvertoneError
@@ -274,7 +274,10 @@ def measure(
 
 
 def _score_condition(
-    enhancer: Enhancer, condition: Condition, clips: Sequence[Excerpt], degraded: Sequence[Degraded]
+    enhancer: Enhancer,
+    condition: Condition,
+    clips: Sequence[Excerpt],
+    degraded: Sequence[DegradedClip],
 ) -> ConditionScore:
     inputs, outputs, edges_hz, found_hz = [], [], [], []
     for clip, one in zip(clips, degraded, strict=True):

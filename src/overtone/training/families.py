@@ -12,7 +12,7 @@ from overtone.errors import ConfigError
 from overtone.families import FAMILIES
 from overtone.settings import problems
 from overtone.training.recipe import Recipe, read_whole
-from overtone.training.task import Log, Task
+from overtone.training.task import Log, TrainingTask
 
 
 def read_recipe(values: dict[str, Any]) -> Recipe:
@@ -72,13 +72,13 @@ def make_task(
     device: torch.device,
     compile_model: bool,
     log: Log,
-) -> Task:
+) -> TrainingTask:
     """Open what the recipe trains on, and build its network on ``device``.
 
     Raises:
         ConfigError: a corpus or archive is missing or does not fit, or the cache cannot be written.
     """
-    task: Task = FAMILIES[recipe.network].load("task")(
+    task: TrainingTask = FAMILIES[recipe.network].load("task")(
         recipe,
         partial(build_network, recipe),
         data_root,

@@ -4,7 +4,7 @@ Every few minutes it saves a checkpoint, and on SIGINT or SIGTERM it saves one a
 run can be cut anywhere and resumed exactly: examples and dropout are drawn from the seed and the
 step number, and the learning rate follows the step. ``last`` is where a run goes on from, ``best``
 what scored highest in validation. What is trained may be several networks, which the task steps
-(:class:`~overtone.training.task.Task`); of the first one the EMA is kept.
+(:class:`~overtone.training.task.TrainingTask`); of the first one the EMA is kept.
 """
 
 import json
@@ -33,7 +33,7 @@ from overtone.training.device import choose_device
 from overtone.training.families import make_task
 from overtone.training.optimiser import update_ema
 from overtone.training.recipe import Recipe
-from overtone.training.task import Log, Task
+from overtone.training.task import Log, TrainingTask
 
 # Steps between two lines of the log.
 REPORT_STEPS = 50
@@ -138,7 +138,7 @@ class _Run:
     def __init__(
         self,
         recipe: Recipe,
-        task: Task,
+        task: TrainingTask,
         folder: Path,
         ema: dict[str, Tensor],
         progress: dict[str, Any],

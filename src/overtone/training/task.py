@@ -19,7 +19,7 @@ class ValidationResult:
     score: float
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """Networks with their optimisers, their examples, their losses and their evaluator."""
 
     steps: int
