@@ -74,16 +74,20 @@ def _ignore(fraction: float) -> None:
 
 
 @dataclass(frozen=True)
-class _Result(Generic[Result]):
+class Done(Generic[Result]):
+    """What a worker sends for an item it did."""
+
     value: Result
 
 
 @dataclass(frozen=True)
-class _Raised:
+class Raised:
+    """What a worker sends before it ends over an exception."""
+
     error: Exception
 
 
-class _Worker(Generic[Item]):
+class Worker(Generic[Item]):
     """A process with its own state, the pipe to it, and the item it is at."""
 
     def __init__(self, init: Callable[[], Any], work: Callable[..., Any]) -> None:
@@ -96,11 +100,13 @@ class _Worker(Generic[Item]):
         self.item: Item
 
     def give(self, item: Item) -> None:
+        """Hand over the next item; what comes through ``pipe`` then is about it."""
         self.item = item
         with suppress(OSError):  # already dead: the next look at the pipe says so
             self.pipe.send(item)
 
     def stop(self) -> None:
+        """End the process, whatever it is at."""
         self.process.terminate()  # the handler in _serve unwinds, so temporary files go
         self.process.join(STOP_TIMEOUT_S)
         if self.process.is_alive():
@@ -118,10 +124,10 @@ def _map_in_processes(
     lost: Callable[[Item, str], Result],
 ) -> Generator[tuple[Item, Result], None, None]:
     waiting = deque(items)
-    workers: dict[Any, _Worker[Item]] = {}
+    workers: dict[Any, Worker[Item]] = {}
 
     def start() -> None:
-        worker: _Worker[Item] = _Worker(init, work)
+        worker: Worker[Item] = Worker(init, work)
         workers[worker.pipe] = worker
         worker.give(waiting.popleft())
 
@@ -135,13 +141,13 @@ def _map_in_processes(
                     message = worker.pipe.recv()
                 except (EOFError, OSError):
                     worker.process.join()
-                    cause = _cause_of_death(worker.process.exitcode)
-                    message = _Result(lost(worker.item, cause))
+                    cause = cause_of_death(worker.process.exitcode)
+                    message = Done(lost(worker.item, cause))
                 if isinstance(message, float):
                     if progress:
                         progress(worker.item, message)
                     continue
-                if isinstance(message, _Raised):
+                if isinstance(message, Raised):
                     raise message.error
                 yield worker.item, message.value
                 if waiting and worker.process.is_alive():
@@ -164,11 +170,11 @@ def _serve(pipe: Any, init: Callable[[], Any], work: Callable[..., Any]) -> None
             state = init()
             while True:
                 item = pipe.recv()
-                pipe.send(_Result(work(state, item, _Steps(pipe.send))))
+                pipe.send(Done(work(state, item, _Steps(pipe.send))))
         except (EOFError, OSError):
             raise
         except Exception as error:
-            pipe.send(_Raised(error))
+            pipe.send(Raised(error))
 
 
 class _Steps:
@@ -184,7 +190,8 @@ class _Steps:
             self._send(self._sent)
 
 
-def _cause_of_death(exitcode: int | None) -> str:
+def cause_of_death(exitcode: int | None) -> str:
+    """Say in words how a process ended."""
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""

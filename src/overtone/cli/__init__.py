@@ -20,6 +20,7 @@ from overtone.cli import (
     models,
     plot,
     prepare,
+    serve,
     stream,
     train,
 )
@@ -45,6 +46,7 @@ for command, kind in (
     (plot.plot, None),
     (train.train, WithOldNames),
     (export.export, None),
+    (serve.serve, None),
 ):
     app.command(cls=kind)(command)
 app.add_typer(benchmark.app)

@@ -1,0 +1,149 @@
+"""What a worker process does with a file: look at it, enhance it. Nothing here knows HTTP."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from overtone.audio.reader import AudioReader
+from overtone.errors import OvertoneError
+from overtone.inference.enhancer import Enhancer, FileReport
+from overtone.serve.options import SUBTYPES, Options, Report
+from overtone.serve.settings import Limits
+
+# A disk with less room than this after a failure is why it failed.
+FULL_BYTES = 10**6
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to enhance; ``name`` is what the client calls it."""
+
+    source: Path
+    destination: Path
+    name: str
+    options: Options
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a task cannot be done: a status of HTTP and a line."""
+
+    status: int
+    detail: str
+
+
+class TooLargeError(OvertoneError):
+    """A recording is beyond one of the limits."""
+
+
+def start() -> None:
+    """Load the default model, so that the first request finds it."""
+    enhancer("auto", None, 0.0)
+
+
+@lru_cache(maxsize=4)
+def enhancer(model: str, fidelity: float | None, strength_db: float) -> Enhancer:
+    """The enhancer for these options, of one thread: the workers share the cores."""
+    return Enhancer(model, device="cpu", threads=1, fidelity=fidelity, strength_db=strength_db)
+
+
+def work(_: None, task: Task, report: Callable[[float], None]) -> Report | Refused:
+    """Enhance a file, or say why not."""
+    return guarded(lambda: enhance(task, report), task)
+
+
+def guarded(do: Callable[[], Report], task: Task) -> Report | Refused:
+    """What ``do`` returns, or what kept it from that in the client's words."""
+    try:
+        return do()
+    except TooLargeError as error:
+        return Refused(413, str(error))
+    except (OvertoneError, OSError, MemoryError) as error:
+        if shutil.disk_usage(task.source.parent).free < FULL_BYTES:
+            return Refused(507, "the disk of the service is full; try again later")
+        if isinstance(error, MemoryError):
+            return Refused(413, f"{task.name}: does not fit into the memory of the service")
+        status = 422 if isinstance(error, OvertoneError) else 500
+        return Refused(status, in_words(str(error), task))
+    except Exception:  # a defect of ours ends one request, and is told to the operator
+        traceback.print_exc()
+        return Refused(500, f"{task.name}: internal error; the log of the service has it")
+
+
+def in_words(message: str, task: Task) -> str:
+    """A library's message in one line: with the client's names, and without our paths."""
+    names = {str(task.source): task.name, str(task.destination): f"the {task.options.format} file"}
+    for path, name in names.items():
+        message = message.replace(path, name)
+    for argument, option in {"output_rate": "rate", "cutoff_hz": "cutoff"}.items():
+        message = message.replace(argument, option)
+    return " ".join(message.split())
+
+
+def check(source: Path, name: str, limits: Limits) -> None:
+    """Refuse a recording beyond the limits. Its length is counted: headers may say anything.
+
+    Raises:
+        TooLargeError: too long, too many channels, or too high a rate.
+        AudioFileError: it cannot be read.
+    """
+    with AudioReader(source) as reader:
+        info = reader.info
+        if info.channels > limits.channels:
+            raise TooLargeError(f"{name}: {info.channels} channels; at most {limits.channels}")
+        if info.sample_rate > limits.sample_rate:
+            raise TooLargeError(f"{name}: {info.sample_rate} Hz; at most {limits.sample_rate} Hz")
+        longest = round(limits.duration_s * info.sample_rate)
+        frames = info.frames or 0
+        if frames <= longest:
+            frames = 0
+            for block in reader.blocks():
+                frames += block.shape[1]
+                if frames > longest:
+                    break
+        if frames > longest:
+            raise TooLargeError(f"{name}: longer than {limits.duration_s:g} s; cut it first")
+
+
+def enhance(task: Task, progress: Callable[[float], None]) -> Report:
+    """Enhance a whole file."""
+    check(task.source, task.name, task.limits)
+    options = task.options
+    chosen = enhancer(options.model, options.fidelity, options.strength)
+    done = chosen.enhance_file(
+        task.source,
+        task.destination,
+        output_rate=options.rate,
+        cutoff_hz=options.cutoff,
+        subtype=SUBTYPES[options.bits] if options.bits else None,
+        tags=options.tags,
+        overwrite=True,
+        progress=progress,
+    )
+    return as_report(done, task.name)
+
+
+def as_report(done: FileReport, name: str) -> Report:
+    """A library's report without paths of this machine."""
+    return Report(
+        source=name,
+        input_rate=done.input_rate,
+        output_rate=done.output_rate,
+        channels=done.channels,
+        duration_s=done.duration_s,
+        cutoff_hz=done.cutoff.cutoff_hz,
+        cutoff_verdict=done.cutoff.verdict,
+        cutoff_confidence=done.cutoff.confidence,
+        model=done.model,
+        changed=done.changed,
+        warning=done.warning,
+        clipped_samples=done.clipped_samples,
+        left_behind=done.left_behind,
+        seconds=done.seconds,
+    )
