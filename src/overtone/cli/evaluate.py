@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overtone.cli.evaluate_archive import evaluate_archive
-from overtone.cli.options import ForceOption, PerceptualOption, parse_hertz, parse_rate, track
+from overtone.cli.options import ForceOption, PerceptualOption, cutoff_option, rate_option, track
 
 if TYPE_CHECKING:
     from overtone.evaluation.pairs import Pair
@@ -40,24 +40,11 @@ def evaluate(
     ] = None,
     cutoff: Annotated[
         float | None,
-        typer.Option(
-            "--cutoff",
-            metavar="HZ",
-            parser=parse_hertz,
-            help="Also score above and below this frequency (LSD-HF, LSD-LF, texture).",
-            show_default=False,
-        ),
+        cutoff_option("Also score above and below this frequency (LSD-HF, LSD-LF, texture)."),
     ] = None,
     rate: Annotated[
         int | None,
-        typer.Option(
-            "-r",
-            "--rate",
-            metavar="HZ",
-            parser=parse_rate,
-            help="Resample both to this rate first. Default: they must have one rate.",
-            show_default=False,
-        ),
+        rate_option("Resample both to this rate first. Default: they must have one rate."),
     ] = None,
     perceptual: PerceptualOption = False,
     archive: Annotated[

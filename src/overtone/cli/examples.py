@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from overtone.cli.options import ForceOption, laboratory, parse_rate
+from overtone.cli.options import ForceOption, laboratory, rate_option
 from overtone.errors import OvertoneError
 
 
@@ -32,15 +32,7 @@ def examples(
         int, typer.Option(min=2, help="How many times the low rate is below the full one.")
     ] = 4,
     rate: Annotated[
-        int | None,
-        typer.Option(
-            "-r",
-            "--rate",
-            metavar="HZ",
-            parser=parse_rate,
-            help="The full rate. Default: each recording's own.",
-            show_default=False,
-        ),
+        int | None, rate_option("The full rate. Default: each recording's own.")
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where everything goes.")

@@ -14,7 +14,7 @@ from overtone.cli.options import (
     LevelOption,
     ModelOption,
     StrengthOption,
-    parse_hertz,
+    cutoff_option,
     parse_rate,
 )
 
@@ -29,13 +29,7 @@ METER_STEP_S = 0.1
 def live(
     cutoff: Annotated[
         float | None,
-        typer.Option(
-            "--cutoff",
-            metavar="HZ",
-            parser=parse_hertz,
-            help="Where the microphone's real band ends, such as 4k for a headset in a call.",
-            show_default=False,
-        ),
+        cutoff_option("Where the microphone's real band ends, such as 4k for a headset in a call."),
     ] = None,
     rate: Annotated[
         int,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -103,6 +103,22 @@ LevelOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def cutoff_option(meaning: str) -> Any:
+    """Return ``--cutoff``, a frequency, with what it is for."""
+    return typer.Option(
+        "--cutoff", metavar="HZ", parser=parse_hertz, help=meaning, show_default=False
+    )
+
+
+def rate_option(meaning: str) -> Any:
+    """Return ``-r``, ``--rate``, with what it is the rate of."""
+    return typer.Option(
+        "-r", "--rate", metavar="HZ", parser=parse_rate, help=meaning, show_default=False
+    )
+
+
 ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Overwrite what exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MarkdownOption = Annotated[

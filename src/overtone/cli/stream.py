@@ -17,8 +17,9 @@ from overtone.cli.options import (
     LevelOption,
     ModelOption,
     StrengthOption,
-    parse_hertz,
+    cutoff_option,
     parse_rate,
+    rate_option,
 )
 from overtone.errors import InvalidInputError
 
@@ -66,25 +67,14 @@ def stream(
     ] = None,
     rate: Annotated[
         int | None,
-        typer.Option(
-            "-r",
-            "--rate",
-            metavar="HZ",
-            parser=parse_rate,
-            help="Sample rate of the output. Default: the input's from 44.1 kHz up, else 48 kHz "
-            "(44.1 kHz for 22.05 and 11.025 kHz).",
-            show_default=False,
+        rate_option(
+            "Sample rate of the output. Default: the input's from 44.1 kHz up, else 48 kHz "
+            "(44.1 kHz for 22.05 and 11.025 kHz)."
         ),
     ] = None,
     cutoff: Annotated[
         float | None,
-        typer.Option(
-            "--cutoff",
-            metavar="HZ",
-            parser=parse_hertz,
-            help="Where the real band ends. Default: half the rate of a low-rate stream.",
-            show_default=False,
-        ),
+        cutoff_option("Where the real band ends. Default: half the rate of a low-rate stream."),
     ] = None,
     level: LevelOption = None,
     analysis: Annotated[
