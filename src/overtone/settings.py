@@ -56,7 +56,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def problems(error: ValidationError) -> str:
-    """One line that names every key at fault, what is wrong with it, and its value."""
+    """Return one line that names every key at fault, what is wrong with it, and its value."""
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])

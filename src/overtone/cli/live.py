@@ -131,7 +131,7 @@ class _MeterLine:
 
 
 def describe(meter: Meter) -> str:
-    """The level as a bar and a number, the load, and the dropouts."""
+    """Return the level as a bar and a number, the load, and the dropouts."""
     full = round(METER_WIDTH * (1 + max(meter.level_dbfs, -METER_RANGE_DB) / METER_RANGE_DB))
     bar = "#" * min(full, METER_WIDTH) + "-" * (METER_WIDTH - full)
     late = f"{meter.dropouts} late"

@@ -62,7 +62,7 @@ def plot(
 
 
 def _marks(cutoff: str, signals: Signals) -> list[float | None]:
-    """The frequency to mark in each recording, if any."""
+    """Return the frequency to mark in each recording, if any."""
     if cutoff != FOUND:
         return [None if cutoff == UNMARKED else parse_hertz(cutoff)] * len(signals)
     from overtone.dsp.bandwidth import estimate_cutoff

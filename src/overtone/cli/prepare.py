@@ -299,7 +299,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _describe(error: Any) -> str:
-    """One line for each option that is wrong."""
+    """Return one line for each option that is wrong."""
     spelled = {"sample_rate": "--rate"}
     lines = []
     for problem in error.errors():

@@ -134,7 +134,7 @@ def _command(
     align: bool,
     page: Path,
 ) -> str:
-    """The command as a page can say it: names, not this machine's folders."""
+    """Return the command as a page can say it: names, not this machine's folders."""
     words = ["overtone benchmark quality", *map(_shown, suites)]
     words += ["--data-root FOLDER"] * any(path.suffix == ".toml" for path in suites)
     words += [f"-m {_shown(Path(model))}" for model in models]

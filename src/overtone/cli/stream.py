@@ -135,7 +135,7 @@ def stream(
 def _input_format(
     sample_format: Format, rate: int | None, channels: int | None
 ) -> tuple[PcmFormat, int | None]:
-    """The format of standard input, and how many bytes of samples it promises."""
+    """Return the format of standard input, and how many bytes of samples it promises."""
     from overtone.audio.pcm import PcmFormat, read_wav_header
 
     if sys.stdout.isatty():

@@ -49,7 +49,7 @@ class ArchiveInfo(BaseModel):
     settings: PatchSettings
 
     def attributes(self) -> dict[str, str | int | float | bool]:
-        """Flat names and values, as they are stored."""
+        """Return flat names and values, as they are stored."""
         settings = self.settings
         return {
             "schema": SCHEMA,

@@ -128,7 +128,7 @@ class SampleStore:
         return [f for f in self.files if f.corpus == corpus and f.split == split]
 
     def crop(self, file: StoredFile, start: int, length: int) -> NDArray[np.float32]:
-        """``[length]`` samples at unit RMS from ``start``; zeros past the end."""
+        """Return ``[length]`` samples at unit RMS from ``start``; zeros past the end."""
         stop = min(start + length, file.length)
         out = np.zeros(length, np.float32)
         if stop > start:
@@ -242,12 +242,12 @@ def _decode(
 
 
 def _name(path: Path, root: Path) -> str:
-    """``path`` as seen from ``root``; a corpus may also lie elsewhere."""
+    """Return ``path`` as seen from ``root``; a corpus may also lie elsewhere."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _key(listing: list[Listed], root: Path, sample_rate: int) -> str:
-    """Changes whenever the files, their order, their sizes, their channels or the rate change."""
+    """Return what changes with the files, their order, sizes and channels, and with the rate."""
     rows = [
         # "mix" is not written: stores from before there was a choice stay good.
         [number, split, _name(path, root), path.stat().st_size]
@@ -258,7 +258,7 @@ def _key(listing: list[Listed], root: Path, sample_rate: int) -> str:
 
 
 def _load(path: Path, sample_rate: int, channels: Channels) -> NDArray[np.float32]:
-    """``[tracks, samples]`` at ``sample_rate``."""
+    """Return ``[tracks, samples]`` at ``sample_rate``."""
     samples, rate = read_audio(path)
     if samples.shape[1] == 0:
         raise AudioFileError(f"{path}: no samples; remove it from the corpus")

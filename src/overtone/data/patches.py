@@ -111,7 +111,7 @@ def patch_starts(samples: int, settings: PatchSettings, file_number: int) -> NDA
 
 
 def cut(side: Samples, starts: NDArray[np.int64], length: int) -> Samples:
-    """``side [samples]`` at ``starts``: ``[patches, length]``."""
+    """Return ``side [samples]`` at ``starts``: ``[patches, length]``."""
     if starts.size == 0:
         return np.zeros((0, length), np.float32)
     return np.asarray(frames(side, length, 1)[starts], np.float32)

@@ -199,7 +199,7 @@ class Job(NamedTuple):
 
 
 def _key(part: Part, settings: PatchSettings) -> str:
-    """Changes with the file and with all settings that its part depends on."""
+    """Return what changes with the file and with all settings that its part depends on."""
     status = part.path.stat()
     relevant = settings.model_dump(include={"sample_rate", "scale", "interpolate", "low_pass"}) | {
         "whole": settings.whole_files

@@ -272,7 +272,7 @@ def _utterances(folder: Path, speaker: str, microphone: str) -> list[str]:
 
 
 def _corpus_folder(root: Path, inside: list[str], corpus: str) -> Path:
-    """``root`` or the folder in it that holds the speakers or genres."""
+    """Return ``root`` or the folder in it that holds the speakers or genres."""
     if not root.is_dir():
         raise InvalidInputError(f"no folder {root}; give the one that holds {corpus}")
     for name in inside:

@@ -153,7 +153,7 @@ class Augmentation:
         return played
 
     def synthetic(self, rng: np.random.Generator) -> NDArray[np.complex64]:
-        """The spectrum ``[bins]`` of steady tones, steady noise or clicks, with an RMS of 1."""
+        """Return the spectrum ``[bins]`` of steady tones, noise or clicks, with an RMS of 1."""
         n, kind = self.padded, rng.integers(3)
         if kind == 0:
             hz = np.exp(rng.uniform(np.log(150), np.log(9000), rng.integers(1, 5)))
@@ -224,11 +224,11 @@ class Augmentation:
         return Degraded(clean, low, cutoff)
 
     def _chosen(self, rng: np.random.Generator, size: int, prob: float) -> NDArray[np.intp]:
-        """The items that something is done to; draws nothing where it is done to none."""
+        """Return the items that something is done to; draws nothing where it is done to none."""
         return np.flatnonzero(rng.random(size) < prob) if prob else np.zeros(0, np.intp)
 
     def _high_pass(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """The magnitude ``[bins]`` of a random Butterworth high-pass."""
+        """Return the magnitude ``[bins]`` of a random Butterworth high-pass."""
         c, order = self.config, rng.integers(2, 9)
         hz = np.exp(rng.uniform(np.log(c.min_high_pass_hz), np.log(c.max_high_pass_hz)))
         ratio = hz / np.maximum(self.frequencies, 1e-3)

@@ -61,7 +61,7 @@ def _taper(block: int) -> Samples:
 
 
 def _mdct(samples: Samples, block: int) -> Samples:
-    """``[..., samples]`` to ``[..., frames, block]``, a frame for every block and one more."""
+    """Map ``[..., samples]`` to ``[..., frames, block]``, a frame for every block and one more."""
     length = samples.shape[-1]
     count = -(-length // block) + 1
     around = [(0, 0)] * (samples.ndim - 1)

@@ -15,7 +15,7 @@ FILTER_ORDER, FILTER_RIPPLE_DB, FILTER_EDGE = 8, 0.05, 0.8
 
 
 def decimation_response(frequencies_hz: DoubleArray, sample_rate: int, scale: int) -> DoubleArray:
-    """Its magnitude response at the rate ``sample_rate``, of which a ``scale``-th will be left.
+    """Return its magnitude response at ``sample_rate``, of which a ``scale``-th will be left.
 
     By the bilinear transform with its edge prewarped (Oppenheim & Schafer), squared; its phase is
     zero.

@@ -61,7 +61,7 @@ class ExcitationConstants:
 
 
 def white_noise(seed: int, channel: int, start: int, count: int) -> FloatArray:
-    """Samples ``start`` to ``start + count`` of endless white noise of unit variance.
+    """Return samples ``start`` to ``start + count`` of endless white noise of unit variance.
 
     Uniform, by a hash of the sample's number (lowbias32 of Wellons 2018, "Prospecting for hash
     functions"): integer arithmetic that any language repeats to the bit.
@@ -87,7 +87,7 @@ def _hash(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def local_mean(power: FloatArray, bins: int) -> FloatArray:
-    """Mean of ``power [..., n]`` over the ``bins`` around each, fewer at either end."""
+    """Return the mean of ``power [..., n]`` over the ``bins`` around each, fewer at either end."""
     half, n = bins // 2, power.shape[-1]
     total = np.zeros((*power.shape[:-1], n + 1))
     np.cumsum(power, axis=-1, dtype=np.float64, out=total[..., 1:])
@@ -110,7 +110,7 @@ class TrailingMean:
         self._past = np.zeros((channels, count), np.float32)
 
     def push(self, block: FloatArray) -> FloatArray:
-        """The means up to each sample of ``block``."""
+        """Return the means up to each sample of ``block``."""
         held = np.concatenate([self._past, block], axis=1)
         # Sums begin anew with every block, so errors do not grow over hours.
         total = np.cumsum(held, axis=1, dtype=np.float64)
@@ -122,7 +122,7 @@ class TrailingMean:
 def copy_sources(
     bins: int, edge: int, constants: ExcitationConstants, *, mirror: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Which bin each of ``bins`` is copied from, and whether its conjugate is.
+    """Return which bin each of ``bins`` is copied from, and whether its conjugate is.
 
     ``edge`` is the first bin above the kept band. Distances are multiples of four bins: with a hop
     of a quarter of the window, the frames of a moved band then agree in phase.
@@ -189,7 +189,7 @@ class Excitations:
         self._partial = window_samples // hop_samples - 1
 
     def push(self, spectrum: Spectrum) -> Spectrum:
-        """Excitations ``[names, channels, frames, bins from first_bin on]`` known by now.
+        """Return excitations ``[names, channels, frames, bins from first_bin on]`` known by now.
 
         ``spectrum [channels, frames, bins]`` goes on where the last call's ended. The frames that
         come first out belong to times before the first frame; they are zero.
@@ -201,7 +201,7 @@ class Excitations:
         return np.stack([found[name] for name in self._names])
 
     def _white(self, spectrum: Spectrum, band: slice) -> Spectrum:
-        """A band of the frames with every bin divided by the root of its local mean power."""
+        """Return a band of the frames, each bin divided by the root of its local mean power."""
         white = np.zeros_like(spectrum)
         white[..., band] = spectrum[..., band]
         # The means reach over the edges of the band, where there is nothing.
@@ -230,7 +230,7 @@ class Excitations:
         return found[..., self._cut :]
 
     def _moved(self, white: Spectrum) -> Spectrum:
-        """The whitened band above itself, once for each way of copying."""
+        """Return the whitened band above itself, once for each way of copying."""
         moved = []
         for source, conjugate in self._copies:
             picked = white[..., source[self._from + self._cut :]]

@@ -23,7 +23,7 @@ class LevelMeter:
         self._pending = block[:, count * self._frame :].copy()
 
     def active_rms(self) -> float:
-        """RMS over what was analysed so far; 0 for silence or nothing."""
+        """Return the RMS over what was analysed so far; 0 for silence or nothing."""
         powers = np.sort(np.concatenate([np.zeros(0), *self._powers]))
         if powers.size == 0 and self._pending is not None and self._pending.size:
             powers = self._frame_powers(self._pending, 1, self._pending.shape[1])
@@ -38,7 +38,7 @@ class LevelMeter:
 
 
 def active_rms(samples: NDArray[np.float32], sample_rate: int) -> float:
-    """:meth:`LevelMeter.active_rms` of ``[samples]`` or ``[channels, samples]``."""
+    """Return :meth:`LevelMeter.active_rms` of ``[samples]`` or ``[channels, samples]``."""
     meter = LevelMeter(sample_rate)
     meter.push(np.atleast_2d(samples))
     return meter.active_rms()

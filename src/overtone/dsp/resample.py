@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float32]
 
 
 def resampled_length(samples: int, rate_in: int, rate_out: int) -> int:
-    """``samples * rate_out / rate_in`` rounded half up: the length every conversion here gives."""
+    """Return the length of a conversion: ``samples * rate_out / rate_in``, rounded half up."""
     return (2 * samples * rate_out + rate_in) // (2 * rate_in)
 
 
@@ -41,12 +41,12 @@ class StreamResampler:
         self._taken = self._given = 0
 
     def push(self, block: FloatArray) -> FloatArray:
-        """What of the output is known after ``block``."""
+        """Return what of the output is known after ``block``."""
         self._taken += block.shape[1]
         return self._convert(self._insert_zeros(block), last=False)
 
     def flush(self) -> FloatArray:
-        """The rest of the output; the stream is over."""
+        """Return the rest of the output; the stream is over."""
         rest = self._convert(np.zeros((self.channels, 0), np.float32), last=True)
         missing = resampled_length(self._taken, self.rate_in, self.rate_out) - self._given
         # soxr rounds the length of a stream its own way: at most a sample differs.
@@ -84,7 +84,7 @@ class Decimator:
         self._skip = 0
 
     def push(self, block: FloatArray) -> FloatArray:
-        """What of the output falls into the block."""
+        """Return what of the output falls into the block."""
         kept = block[:, self._skip :: self._factor]
         self._skip = (self._skip - block.shape[1]) % self._factor
         return kept

@@ -49,7 +49,7 @@ def find_shift(reference: FloatArray, estimate: FloatArray, rate: int) -> int:
 def overlap(
     reference: FloatArray, estimate: FloatArray, rate: int, shift: int = 0
 ) -> tuple[FloatArray, FloatArray]:
-    """What both have in common once ``estimate`` is moved ``shift`` samples earlier.
+    """Return what both have in common once ``estimate`` is moved ``shift`` samples earlier.
 
     Raises:
         InvalidInputError: the lengths differ by more than 0.1 s and the shift.

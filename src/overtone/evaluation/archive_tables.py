@@ -39,7 +39,7 @@ class _Rows(Settings):
 
 
 def read_rows(path: Path) -> list[ArchiveRow]:
-    """The rows of a TOML file.
+    """Return the rows of a TOML file.
 
     Raises:
         ConfigError: it cannot be read, or a row is wrong; says which.
@@ -51,7 +51,7 @@ def read_rows(path: Path) -> list[ArchiveRow]:
 
 
 def archive_table(scores: ArchiveScores, *, readable: bool = True) -> Table:
-    """Every system and metric, a row each.
+    """Return every system and metric, a row each.
 
     ``readable`` puts a mean and its interval into one cell, for people; without it every number
     has a cell of its own, and every row names its archive and the system's identity.
@@ -85,7 +85,7 @@ def _text(mean: Mean, metric: str, sign: str = "") -> str:
 
 
 def settings_of(scores: ArchiveScores) -> list[str]:
-    """What made the numbers: the archive, the systems, the metrics, the intervals."""
+    """Return what made the numbers: the archive, the systems, the metrics, the intervals."""
     kept = scores.info.attributes()
     shown = [f"{name} {value}" for name, value in kept.items() if not name.startswith("schema")]
     what = "whole files" if scores.info.settings.whole_files else "patches"
@@ -115,7 +115,7 @@ def _each(scores: ArchiveScores) -> str:
 
 
 def _systems(results: Sequence[ArchiveScores]) -> list[tuple[str, str]]:
-    """The names and identities of all systems, each once, in order."""
+    """Return the names and identities of all systems, each once, in order."""
     comparisons = [comparison for scores in results for comparison in scores.comparisons]
     return list(dict.fromkeys((one.system, one.identity) for one in comparisons))
 
@@ -125,7 +125,7 @@ def _identity(identity: str) -> str:
 
 
 def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
-    """The metrics of Kuleshov et al. in one row for each pair of an archive and a system.
+    """Return the metrics of Kuleshov et al. in one row for each pair of an archive and a system.
 
     ``results`` are names of data sets with what was found on their archives.
     """

@@ -120,7 +120,7 @@ def _check_starts(archive: PatchArchive, systems: Sequence[System]) -> None:
 def _score(
     archive: PatchArchive, systems: Sequence[System], progress: Progress | None
 ) -> tuple[Scores, list[Scores]]:
-    """The spline's scores and each system's, ``[items, metrics]``."""
+    """Return the spline's scores and each system's, ``[items, metrics]``."""
     shape = len(archive), len(METRIC_FUNCTIONS)
     baseline, scores = np.empty(shape), [np.empty(shape) for _ in systems]
     done = 0
@@ -136,7 +136,7 @@ def _score(
 
 
 def _batches(archive: PatchArchive) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
-    """Items in order: at the low rate, by the spline, and the truth, ``[items, samples]`` each."""
+    """Yield items: at the low rate, by the spline, and the truth, ``[items, samples]`` each."""
     settings = archive.info.settings
     size = 1 if settings.whole_files else BATCH_PATCHES
     for start in range(0, len(archive), size):
@@ -159,7 +159,7 @@ def _run(system: System, low: FloatArray, base: FloatArray, rate: int) -> FloatA
 
 
 def _scores(high: FloatArray, estimate: FloatArray) -> Scores:
-    """``[items, metrics]``."""
+    """Return ``[items, metrics]``."""
     return np.array(
         [
             [metric(y, x) for metric in METRIC_FUNCTIONS.values()]

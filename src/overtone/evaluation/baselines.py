@@ -40,7 +40,7 @@ def _ratio(low: FloatArray, rate_in: float, rate_out: float) -> Fraction:
 
 
 def spline(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
-    """The baseline of the papers: a cubic B-spline through the samples (Kuleshov et al. 2017)."""
+    """Interpolate by a cubic B-spline through the samples, as Kuleshov et al. (2017) do."""
     return interpolate(low, _ratio(low, rate_in, rate_out))
 
 
@@ -54,7 +54,7 @@ def soxr(low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
 def copy_up(
     low: FloatArray, rate_in: float, rate_out: float, *, passband: float = FILTER_EDGE
 ) -> FloatArray:
-    """Spectral copy-up: the upper half of the band repeated above it, on its envelope's slope.
+    """Repeat the upper half of the band above it, on its envelope's slope: spectral copy-up.
 
     Spectral band replication (Dietz et al. 2002) with nothing transmitted: in every frame a line
     is fitted to the level in dB over log-frequency in the upper half of the given band, and each
@@ -70,7 +70,7 @@ def copy_up(
 
 
 def _copies(wide: FloatArray, edge_bin: int) -> FloatArray:
-    """What has to be added to ``wide [channels, n]`` to hold the copies from ``edge_bin`` up."""
+    """Return what to add to ``wide [channels, n]`` so that copies lie from ``edge_bin`` up."""
     window = hann(WINDOW_SAMPLES)
     analysis = StreamStft(len(wide), window, HOP_SAMPLES)
     # Squared Hann windows at a quarter of their length add up to 1.5.
@@ -86,7 +86,7 @@ def _copies(wide: FloatArray, edge_bin: int) -> FloatArray:
 
 
 def _replaced(spectrum: Spectrum, edge_bin: int) -> Spectrum:
-    """``spectrum [..., bins]`` with copies of the upper half band from ``edge_bin`` up."""
+    """Return ``spectrum [..., bins]`` with copies of the upper half band from ``edge_bin`` up."""
     bins = spectrum.shape[-1]
     octaves = np.log2((np.arange(bins) + 0.5) / edge_bin)
     width = max(edge_bin // 2 // SHIFT_BINS, 1) * SHIFT_BINS
@@ -114,7 +114,7 @@ BASELINES: dict[str, Baseline] = {"spline": spline, "soxr": soxr, "copy-up": cop
 
 
 def upsample(name: str, low: FloatArray, rate_in: float, rate_out: float) -> FloatArray:
-    """``low [channels, n]`` at ``rate_out`` by the baseline called ``name``.
+    """Return ``low [channels, n]`` at ``rate_out`` by the baseline called ``name``.
 
     Raises:
         InvalidInputError: no such baseline, rates that do not go up, or not two dimensions.

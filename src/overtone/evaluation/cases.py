@@ -37,7 +37,7 @@ class Degradation:
     edge: float = 1.0
 
     def degrade(self, high: FloatArray, rate: int) -> tuple[FloatArray, float]:
-        """The degraded recording of ``high`` (``[channels, samples]``) and its rate in Hz."""
+        """Return ``high [channels, samples]`` degraded, and its rate in Hz."""
         low_rate = rate / self.scale
         if self.filter == DECIMATE:
             step = int(self.scale)
@@ -50,7 +50,7 @@ class Degradation:
         return low, float(low_rate)
 
     def describe(self) -> str:
-        """What is done, for the settings."""
+        """Return what is done, for the settings."""
         if self.filter == DECIMATE:
             return (
                 f"scipy.signal.decimate by {self.scale} (order-8 Chebyshev I, forward and backward)"
@@ -93,7 +93,7 @@ class Case:
         return f"{self.group}/{self.name}"
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Every file of the case, with what it is."""
+        """Yield every file of the case, with what it is."""
         yield REFERENCE, self.reference
         if isinstance(self.low, Path):
             yield LOW, self.low

@@ -80,7 +80,7 @@ def measure_kinds(
 def measure(
     kind: str, paths: Sequence[Path], seconds: float, log: Callable[[str], None]
 ) -> list[Section]:
-    """The tables of one kind of recordings."""
+    """Return the tables of one kind of recordings."""
     originals: dict[str, Answers] = defaultdict(list)
     by_family: dict[str, Answers] = defaultdict(list)
     by_cutoff: dict[str, Answers] = defaultdict(list)
@@ -168,7 +168,7 @@ def dither_half(x: Samples, rng: np.random.Generator) -> Samples:
 
 
 def originals_table(originals: dict[str, Answers]) -> Table:
-    """What was said about the recordings as they are."""
+    """Return what was said about the recordings as they are."""
 
     def count(verdict: str) -> Callable[[Any], int]:
         return lambda item: sum(estimate.verdict == verdict for estimate, _ in item[1])
@@ -188,7 +188,7 @@ def originals_table(originals: dict[str, Answers]) -> Table:
 
 
 def errors_table(title: str, rows: dict[str, Answers]) -> Table:
-    """A line a row: how often there was an answer, and how far it was off."""
+    """Return a line a row: how often there was an answer, and how far it was off."""
     rows = {**rows, "**all**": [answer for answers in rows.values() for answer in answers]}
     labels = {
         "name": title,
@@ -204,7 +204,7 @@ def errors_table(title: str, rows: dict[str, Answers]) -> Table:
 
 
 def errors(answers: Answers) -> dict[str, str | int]:
-    """How often there was an answer, and how far it was off, in words of a table."""
+    """Return how often there was an answer, and how far it was off, in words of a table."""
     found = [e.cutoff_hz / truth - 1 for e, truth in answers if e.cutoff_hz is not None]
     cells: dict[str, str | int] = {
         "n": len(answers),

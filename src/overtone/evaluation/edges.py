@@ -8,7 +8,7 @@ from scipy import signal
 
 
 def codec_edge_hz(original: NDArray[Any], coded: NDArray[Any], sample_rate: int) -> float:
-    """Where ``coded`` falls 10 dB under ``original`` for half an octave or for good, in Hz.
+    """Return where ``coded`` falls 10 dB under ``original`` for half an octave or for good, in Hz.
 
     Both are ``[samples]`` at one rate. Only bands from 1 kHz up count, in which either lies
     within 75 dB of its strongest; where none falls, it is the end of the last of them.

@@ -40,7 +40,7 @@ class Recording:
     stem: Path
 
     def wav(self, signal: str) -> Path:
-        """Where one of :data:`SIGNALS` goes."""
+        """Return where one of :data:`SIGNALS` goes."""
         return self.stem.with_name(f"{self.stem.name}_{signal}.wav")
 
     @property
@@ -57,7 +57,7 @@ class Recording:
 def find_recordings(
     arguments: Sequence[str], out: Path, *, in_dir: Path = Path(), overwrite: bool = False
 ) -> tuple[list[Recording], list[str]]:
-    """What files, folders, patterns and lists mean, and a line for each thing that is missing.
+    """Find what files, folders, patterns and lists mean, and name what is missing.
 
     A list is a ``.txt`` file of names, one a line, below ``in_dir``. Subfolders are kept below
     ``out``. A recording named twice is taken once.
@@ -80,7 +80,7 @@ def find_recordings(
 def _sources(
     arguments: Sequence[str], out: Path, in_dir: Path, problems: list[str]
 ) -> Iterable[tuple[Path, Path]]:
-    """Recordings that exist, each with the folder that its subfolders are counted from."""
+    """Return recordings that exist, each with the folder that its subfolders are counted from."""
     for argument in arguments:
         path = Path(argument)
         if path.suffix.lower() == LIST_SUFFIX and not path.is_dir():
@@ -169,7 +169,7 @@ def write_example(
 
 
 def make_signals(high: FloatArray, rate: int, system: System, scale: int) -> dict[str, FloatArray]:
-    """The four :data:`SIGNALS` of ``high [channels, samples]``, cropped to a multiple of ``scale``.
+    """Make the four :data:`SIGNALS` of ``high [channels, samples]``.
 
     Raises:
         InvalidInputError: ``scale`` is below 2, or there are too few samples to low-pass.

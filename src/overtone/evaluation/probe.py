@@ -117,7 +117,7 @@ def probe(
 
 
 def probe_report(results: Sequence[Probed], *, steps: int, seed: int) -> Report:
-    """A row a system."""
+    """Return a row a system."""
     columns = [
         Column("system", "system"),
         Column("accuracy", "accuracy of the probe ↓", of=lambda one: one.accuracy.text(3)),

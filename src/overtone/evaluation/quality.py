@@ -85,7 +85,7 @@ class Comparison:
 
 
 def choose_systems(models: Sequence[str] = ()) -> list[System]:
-    """The baselines, and the models named, or else all that are shipped and fit a case.
+    """Return the baselines, and the models named, or else all that are shipped and fit a case.
 
     Raises:
         ModelError: there is no such model, or it cannot be used.
@@ -97,7 +97,7 @@ def choose_systems(models: Sequence[str] = ()) -> list[System]:
 
 
 def system_names(suite: Suite, systems: Sequence[System]) -> list[str]:
-    """The names of all that is compared: the systems that are run, then the files' in the suite."""
+    """Return the names of all that is compared: systems that are run, then files' of the suite."""
     files = dict.fromkeys(name for case in suite.cases for name in case.outputs)
     return [*(one.name for one in systems), *(_file_name(name, systems) for name in files)]
 
@@ -155,7 +155,7 @@ def compare(
 
 
 def spread(cases: Iterable[Case], count: int) -> list[Case]:
-    """``count`` cases, the first of every set, then the second, and so on."""
+    """Return ``count`` cases, the first of every set, then the second, and so on."""
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         groups[case.group].append(case)
@@ -169,7 +169,7 @@ def _by_group(cases: Sequence[Case]) -> list[Case]:
 
 
 def _file_name(name: str, systems: Sequence[System]) -> str:
-    """The name of a file's system: its own, unless something that is run has it."""
+    """Return the name of a file's system: its own, unless something that is run has it."""
     return f"{name} (file)" if any(one.name == name for one in systems) else name
 
 

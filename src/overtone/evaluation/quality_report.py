@@ -78,7 +78,7 @@ def require_system(names: Iterable[str], versus: str) -> None:
 
 
 def summarise(comparison: Comparison, versus: str) -> list[Row]:
-    """A row for every set and system, sets in order, baselines before models before files."""
+    """Return a row for every set and system: sets in order, baselines, models, then files."""
     found: dict[tuple[str, str], list[Score]] = {}
     groups = list(dict.fromkeys(score.group for score in comparison.scores))
     for score in comparison.scores:
@@ -138,7 +138,7 @@ def _mean_column(name: str, label: str = "", *, bare: bool = False) -> Column:
 
 
 def score_table(rows: Sequence[Row], *, with_cost: bool = True) -> Table:
-    """Means of one set, a system a row; ``with_cost`` adds CPU-seconds per second."""
+    """Return means of one set, a system a row; ``with_cost`` adds CPU-seconds per second."""
     names = [name for name in (*MEANS, VISQOL, *PERCEPTUAL_MEANS) if name in rows[0].means]
     columns = [_SYSTEM, _CASES, *map(_mean_column, names)]
     columns.append(
@@ -154,7 +154,7 @@ def score_table(rows: Sequence[Row], *, with_cost: bool = True) -> Table:
 
 
 def texture_table(rows: Sequence[Row]) -> Table:
-    """The envelope's distance, and the texture beside the reference's own on the same cases."""
+    """Return the envelope's distance, and the texture beside the reference's own."""
     columns = [_SYSTEM, _CASES, *map(_mean_column, ENVELOPE)]
     for name in (*TEXTURE, *TEXTURE_PERCEPTUAL):
         if name in rows[0].means:
@@ -166,7 +166,7 @@ def texture_table(rows: Sequence[Row]) -> Table:
 
 
 def difference_table(rows: Sequence[Row], versus: str, *, grouped: bool = False) -> Table | None:
-    """Differences to ``versus``, with the set if ``grouped``; None if nothing shares a case."""
+    """Return differences to ``versus``, and sets if ``grouped``; None where no case is shared."""
     compared = [row for row in rows if row.common]
     if not compared:
         return None
@@ -187,7 +187,7 @@ def difference_table(rows: Sequence[Row], versus: str, *, grouped: bool = False)
 
 
 def case_table(comparison: Comparison) -> Table:
-    """Every figure of every case; timings are apart, so that the same input gives the same."""
+    """Return every figure of every case but timings: the same input gives the same table."""
     names = list(dict.fromkeys(name for score in comparison.scores for name in score.scores))
     columns = [
         Column("group", "group"),
@@ -207,7 +207,7 @@ def _score(name: str, score: Score) -> float | None:
 
 
 def settings(comparison: Comparison, versus: str) -> list[str]:
-    """What made the numbers: versions, inputs, alignment, intervals, metrics, undefined ones."""
+    """Say what made the numbers: versions, inputs, alignment, intervals, metrics."""
     libraries = [*LIBRARIES, "scipy"]
     if comparison.perceptual:
         libraries += ["visqol-python", "pesq", "pystoi", "speechmos"]
@@ -255,7 +255,7 @@ def report(
     with_clips: bool = False,
     differences_in: str = "",
 ) -> Report:
-    """Tables of every set, the systems' identities, the settings, and what was left out.
+    """Return tables of every set, the systems' identities, the settings, and what was left out.
 
     ``with_clips`` adds the clips that were kept, to see and hear in HTML. ``differences_in`` names
     the file beside the page that has the differences in place of tables.
@@ -297,7 +297,7 @@ def _identities(comparison: Comparison) -> Table:
 
 
 def _example(example: Example) -> Section:
-    """A clip: one picture of all its spectrograms, and a row with a player for each."""
+    """Return a clip: one picture of all its spectrograms, and a row with a player for each."""
     sounds = [(name, x[:, : round(EXCERPT_S * rate)], rate) for name, x, rate in example.sounds]
     peak = max(float(np.max(np.abs(x), initial=0)) for _, x, _ in sounds)
     gain = np.float32(min(1.0, 0.99 / peak)) if peak else np.float32(1)
@@ -404,7 +404,7 @@ def update_page(
 
 
 def page_around(path: Path, overwrite: bool) -> tuple[str, str]:
-    """The page ``path`` up to its first mark and from its second on. Raises as above."""
+    """Return the page ``path`` up to its first mark and from its second on. Raises as above."""
     for written in (path, path.with_suffix(".csv")):
         refuse_existing(written, overwrite)
     if not path.parent.is_dir():
@@ -418,7 +418,7 @@ def page_around(path: Path, overwrite: bool) -> tuple[str, str]:
 
 
 def timings(comparison: Comparison, rows: Sequence[Row]) -> str:
-    """CPU-seconds per second of audio by set and system, and for every case, as JSON."""
+    """Return CPU-seconds per second of audio by set and system, and for every case, as JSON."""
     sets = [row for row in rows if row.cpu_s_per_s is not None]
     cases = [score for score in comparison.scores if score.cpu_s is not None]
     return _json(
@@ -430,7 +430,7 @@ def timings(comparison: Comparison, rows: Sequence[Row]) -> str:
 
 
 def as_json(comparison: Comparison, rows: Sequence[Row], versus: str) -> str:
-    """Everything but timings: settings, systems, hashes, means, cases, problems."""
+    """Return everything but timings: settings, systems, hashes, means, cases, problems."""
     sets = _picked(rows, "group", "system", "cases", "common", "means", "differences")
     return _json(
         {
@@ -457,7 +457,7 @@ def _json(content: Any) -> str:
 
 
 def _exact(value: Any) -> Any:
-    """The value with six decimals, null for what is not finite, and means by name."""
+    """Return the value with six decimals, null for what is not finite, and means by name."""
     if isinstance(value, Mean):
         value = value._asdict()
     if isinstance(value, Mapping):

@@ -36,7 +36,7 @@ def regression_scores(
     *,
     alter: Alter = lambda output, _: output,
 ) -> dict[str, dict[str, float]]:
-    """LSD, SNR and texture of a model's outputs for excerpts of the recordings in ``examples``.
+    """Score a model's outputs for excerpts of the recordings in ``examples``.
 
     The excerpts are brought to the model's rate where that is lower, and reduced to twice the
     cutoff it is made for (4 kHz where it is free). ``alter`` gets each output and the input at

@@ -82,7 +82,7 @@ class ConditionScore:
     worst: dict[str, float]
 
     def change(self, score: str) -> float:
-        """How much the model changed a score."""
+        """Return how much the model changed a score."""
         return self.output[score] - self.input[score]
 
     @property
@@ -308,7 +308,7 @@ def _score_condition(
 
 
 def score(reference: Samples, estimate: Samples, rate: int, edge_hz: float) -> dict[str, float]:
-    """:data:`SCORES` of ``estimate [n]`` against ``reference [n]``, new from ``edge_hz`` up."""
+    """Return :data:`SCORES` of ``estimate [n]``, new from ``edge_hz`` up."""
     edge_hz = min(edge_hz, 0.97 * rate / 2)
     whole, above = lsd_of_bins(
         reference, estimate, [slice(None), band_bins(rate, edge_hz, math.inf)]

@@ -39,7 +39,7 @@ def verdict(matrix: Matrix) -> str:
 
 
 def settings(matrix: Matrix) -> list[str]:
-    """The lines that make the numbers comparable."""
+    """Return the lines that make the numbers comparable."""
     clips = matrix.choice.clips
     rates = ", ".join(sorted({f"{clip.sample_rate / 1000:g}" for clip in clips}))
     return [
@@ -61,7 +61,7 @@ def settings(matrix: Matrix) -> list[str]:
 
 
 def full_table(matrix: Matrix, scores: Sequence[ConditionScore] | None = None) -> Table:
-    """One row a condition (default: all)."""
+    """Return one row a condition (default: all)."""
 
     def score_columns(name: str) -> list[Column]:
         return [
@@ -87,7 +87,7 @@ def full_table(matrix: Matrix, scores: Sequence[ConditionScore] | None = None) -
 
 
 def summary_table(matrix: Matrix) -> Table:
-    """One row a kind of degradation: the mean change of each score, and its worst condition."""
+    """Return a row a kind of degradation: mean change of each score, and worst condition."""
     rows: list[dict[str, Cell]] = []
     columns = [Column("degradation", "degradation"), Column("conditions", "conditions")]
     columns += [Column("extended", "extended %", 0)]
@@ -116,7 +116,7 @@ def _kind(score: ConditionScore) -> tuple[str, str]:
 
 
 def summary(matrix: Matrix) -> Report:
-    """What a terminal shows: a row a kind of degradation, and the verdict."""
+    """Return what a terminal shows: a row a kind of degradation, and the verdict."""
     said = [*matrix.missing, verdict(matrix)]
     for score in matrix.failed:
         changes = (f"{METRICS[name].name} {score.change(name):+.2f}" for name in TOLERANCES)
@@ -125,7 +125,7 @@ def summary(matrix: Matrix) -> Report:
 
 
 def page(matrix: Matrix, pictures: dict[str, Path], file_name: str) -> Report:
-    """The page in ``file_name``; ``pictures`` by score, in the page's own folder."""
+    """Return the page in ``file_name``; ``pictures`` by score, in the page's own folder."""
     clips = matrix.choice.clips
     excerpts = ", ".join(f"`{clip.name}` from {clip.start_s:.2f} s" for clip in clips)
     command = (
@@ -158,7 +158,7 @@ def page(matrix: Matrix, pictures: dict[str, Path], file_name: str) -> Report:
 
 
 def to_json(matrix: Matrix) -> str:
-    """Everything but the day: the same numbers give the same bytes."""
+    """Return everything but the day: the same numbers give the same bytes."""
     content = {
         "model": {"name": matrix.model, "sha256": matrix.model_sha256},
         "settings": settings(matrix),
@@ -180,7 +180,7 @@ def to_json(matrix: Matrix) -> str:
 
 
 def outputs(folder: Path) -> list[Path]:
-    """The files that :func:`write_folder` may write."""
+    """Return the files that :func:`write_folder` may write."""
     page = folder / "robustness.md"
     return [folder / "robustness.json", *page_outputs(page)]
 
@@ -194,7 +194,7 @@ def write_folder(matrix: Matrix, folder: Path, *, overwrite: bool = False) -> li
 
 
 def page_outputs(path: Path) -> list[Path]:
-    """The page, and the table and the pictures beside it."""
+    """Return the page, and the table and the pictures beside it."""
     return [path, path.with_suffix(".csv"), *(_picture(path, name) for name in SCORES)]
 
 
@@ -235,7 +235,7 @@ def draw(matrix: Matrix, name: str, path: Path, *, overwrite: bool = False) -> N
 
 
 def grids(scores: Sequence[ConditionScore], name: str) -> list[Grid]:
-    """The changes of one score, a grid for each group of conditions."""
+    """Return the changes of one score, a grid for each group of conditions."""
     result = []
     for group, members in groupby(scores, key=lambda score: score.condition.group):
         found = list(members)

@@ -88,12 +88,12 @@ class Run:
         return max(self.validations, key=lambda record: record.score)
 
     def found(self, record: Record) -> Scores:
-        """The network's figures by label."""
+        """Return the network's figures by label."""
         rows = _by_label(record)
         return {self.network: rows[self.network]} if self.on_patches else rows
 
     def given(self, record: Record) -> Scores:
-        """The figures of what the network was given, by the same labels."""
+        """Return the figures of what the network was given, by the same labels."""
         rows = _by_label(record)
         if self.on_patches:
             return {self.network: rows["spline"]}
@@ -108,7 +108,7 @@ def _by_label(record: Record) -> dict[str, dict[str, Any]]:
 
 
 def parse(path: Path) -> tuple[list[dict[str, Any]], list[Record]]:
-    """The headers and the records of a log, without what a resumed run did again."""
+    """Return the headers and the records of a log, without what a resumed run did again."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -139,7 +139,7 @@ def parse(path: Path) -> tuple[list[dict[str, Any]], list[Record]]:
 
 
 def read_run(path: Path) -> Run:
-    """A kept log."""
+    """Return a kept log."""
     headers, records = parse(path)
     try:
         (header,) = headers
@@ -151,7 +151,7 @@ def read_run(path: Path) -> Run:
 
 
 def pace(records: Sequence[Record], clock: str) -> float | None:
-    """Seconds a step by the named clock: the median, which validations and pauses do not move."""
+    """Return seconds a step by the named clock: the median, which pauses do not move."""
     times = [(r.step, getattr(r, clock)) for r in records if r.loss is not None]
     known = [(step, time) for step, time in times if time is not None]
     gaps = [(b - a) / (later - step) for (step, a), (later, b) in pairwise(known) if later > step]
@@ -159,7 +159,7 @@ def pace(records: Sequence[Record], clock: str) -> float | None:
 
 
 def kept(run: Path) -> str:
-    """The text of a kept log."""
+    """Return the text of a kept log."""
     log = run / "log.jsonl"
     headers, records = parse(log)
     ended = datetime.datetime.fromtimestamp(log.stat().st_mtime, datetime.UTC).date().isoformat()

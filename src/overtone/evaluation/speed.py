@@ -133,7 +133,7 @@ def measure(
 
 
 def as_json(speeds: Sequence[ModelSpeed]) -> str:
-    """All numbers, and the machine."""
+    """Return all numbers, and the machine."""
     content = {"machine": machine(), "models": [asdict(speed) for speed in speeds]}
     return json.dumps(content, indent=2) + "\n"
 
@@ -286,7 +286,7 @@ print(json.dumps(cumulative))
 
 
 def measure_budget(source: Path, model: str, start: CommandCost) -> dict[str, float]:
-    """Where the CPU seconds of enhancing ``source`` go, by stage, the start included."""
+    """Return where the CPU seconds of enhancing ``source`` go, by stage, the start included."""
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         out = str(Path(folder, "out.wav"))
         _, _, _, text = _run(_BUDGET, "1", str(source), out, model)
@@ -329,7 +329,7 @@ def parse_lengths(text: str) -> list[float]:
 
 
 def budget_rows(speed: ModelSpeed) -> list[dict[str, Any]]:
-    """The budget's stages with their part of the whole, largest first."""
+    """Return the budget's stages with their part of the whole, largest first."""
     whole = sum(speed.budget_s.values()) or 1.0
     rows = [
         {"stage": stage, "cpu_s": seconds, "part": 100 * seconds / whole}

@@ -17,7 +17,7 @@ _MB = 1e6
 
 
 def summary(speeds: Sequence[ModelSpeed], with_machine: bool = True) -> Table:
-    """One row a model and thread count: cost, real-time factor, start, live blocks, memory."""
+    """Return a row a model and thread count: cost, start, live blocks, memory."""
 
     def on_one(value: Callable[[ModelSpeed], float]) -> Callable[[Any], float | None]:
         return lambda row: value(row[0]) if row[1].threads == 1 else None
@@ -51,7 +51,7 @@ def summary(speeds: Sequence[ModelSpeed], with_machine: bool = True) -> Table:
 
 
 def lengths_table(costs: Sequence[CommandCost]) -> Table:
-    """Cost against length."""
+    """Return cost against length."""
     columns = [
         Column("length", "length", of=lambda cost: duration(cost.audio_s)),
         Column("wall", "wall s", of=lambda cost: cost.wall_s),
@@ -80,7 +80,7 @@ def write_page(
 
 
 def page(speeds: Sequence[ModelSpeed], command: str, plot: Path | None = None) -> Report:
-    """The page, which names the ``command`` that made it."""
+    """Return the page, which names the ``command`` that made it."""
     about = (
         f"Made by `{command}`. CPU-seconds hardly depend on what else the machine does, wall"
         " seconds do.\n"
@@ -110,7 +110,7 @@ def page(speeds: Sequence[ModelSpeed], command: str, plot: Path | None = None) -
 
 
 def jobs_sentence(speed: ModelSpeed) -> str:
-    """How much sooner several processes are done than one."""
+    """Return how much sooner several processes are done than one."""
     (_, alone), (jobs, together) = sorted(speed.jobs_wall_s.items())
     return (
         f"{2 * jobs} files of 1 minute: {alone:.1f} s with `-j 1`, {together:.1f} s with"
@@ -144,7 +144,7 @@ def draw_lengths(speeds: Sequence[ModelSpeed], path: Path, *, overwrite: bool = 
 
 
 def duration(seconds: float) -> str:
-    """``90`` as ``90 s``, ``600`` as ``10 min``, ``3600`` as ``1 h``."""
+    """Return ``90`` as ``90 s``, ``600`` as ``10 min``, ``3600`` as ``1 h``."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"

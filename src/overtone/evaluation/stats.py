@@ -91,7 +91,7 @@ def mean_with_interval(
 def _by_group(
     values: NDArray[np.float64], groups: Sequence[Hashable]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The sum and the number of the defined values of each group, in order of appearance."""
+    """Return the sum and the number of the defined values of each group, in order of appearance."""
     numbers: dict[Hashable, int] = {}
     member = np.array([numbers.setdefault(group, len(numbers)) for group in groups], np.int64)
     defined = ~np.isnan(values)

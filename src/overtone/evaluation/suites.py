@@ -107,7 +107,7 @@ def read_suite(path: Path, data_root: Path = Path(), scale: int | None = None) -
 
 
 def read_suites(paths: Sequence[Path], data_root: Path = Path(), scale: int | None = None) -> Suite:
-    """Several suites as one; of several folders each gives its name to its sets. Raises as above.
+    """Read several suites as one; of several folders each gives its name to its sets.
 
     Raises InvalidInputError, too, if two cases would have one name.
     """
@@ -127,7 +127,7 @@ def read_suites(paths: Sequence[Path], data_root: Path = Path(), scale: int | No
 
 
 def joined(suites: Iterable[Suite]) -> Suite:
-    """Several suites as one."""
+    """Return several suites as one."""
     parts = list(suites)
     return Suite(
         [case for part in parts for case in part.cases],
@@ -166,7 +166,7 @@ def _read_described(suite: FolderSuite | CorpusSuite, path: Path, data_root: Pat
 
 
 def _cut(suite: CorpusSuite, data_root: Path) -> Suite:
-    """The cases of a corpus: the same clips once for every rate and filter."""
+    """Return the cases of a corpus: the same clips once for every rate and filter."""
     corpus = Corpus(
         name=suite.name,
         path=suite.corpus,
@@ -213,7 +213,7 @@ def _cut_group(
 
 
 def read_folder(folder: Path, name: str = "", scale: int | None = None) -> Suite:
-    """The cases of a folder; ``name`` stands before the names of its sets.
+    """Return the cases of a folder; ``name`` stands before the names of its sets.
 
     Raises InvalidInputError if there is no case.
     """
@@ -237,7 +237,7 @@ def read_folder(folder: Path, name: str = "", scale: int | None = None) -> Suite
 
 
 def _clip_folders(folder: Path) -> list[tuple[Path, list[Path]]]:
-    """Every folder with audio files, and these, sorted."""
+    """Return every folder with audio files, and these, sorted."""
     found: dict[Path, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         audio = path.suffix.lower() in INPUT_EXTENSIONS and not path.name.startswith(".")

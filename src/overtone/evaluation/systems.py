@@ -80,7 +80,7 @@ class System:
 
 
 def find_system(name: str, *, threads: int | None = 1) -> System:
-    """A baseline (``spline``, ``soxr``, ``copy-up``), a shipped model, or an ``.onnx`` file.
+    """Return a baseline (``spline``, ``soxr``, ``copy-up``), a shipped model, or an ``.onnx`` file.
 
     A model's name may end in ``@`` and the fidelity it is asked for: ``speech@1``.
 
@@ -117,7 +117,7 @@ def find_system(name: str, *, threads: int | None = 1) -> System:
 
 
 def _split_fidelity(name: str) -> tuple[str, str, float | None]:
-    """``speech@0.5`` as ``speech``, ``@0.5`` and 0.5; no fidelity where none is said."""
+    """Return ``speech@0.5`` as ``speech``, ``@0.5`` and 0.5; no fidelity where none is said."""
     model, _, number = name.rpartition("@")
     try:
         fidelity = float(number)
@@ -196,7 +196,7 @@ def _bare(
 
 
 def in_pieces(run: Callable[[FloatArray], FloatArray], samples: FloatArray) -> FloatArray:
-    """``run(samples)`` for ``[channels, samples]`` of any length, in bounded memory."""
+    """Return ``run(samples)`` for ``[channels, samples]`` of any length, in bounded memory."""
     length = samples.shape[1]
     if length <= PIECE_SAMPLES + MARGIN_SAMPLES:
         return run(samples)
@@ -209,7 +209,7 @@ def in_pieces(run: Callable[[FloatArray], FloatArray], samples: FloatArray) -> F
 
 
 def find_systems(names: Sequence[str]) -> list[System]:
-    """Several systems, each once and under a name of its own.
+    """Return several systems, each once and under a name of its own.
 
     Raises:
         ModelError: no baseline or model of one of the names.
@@ -218,7 +218,7 @@ def find_systems(names: Sequence[str]) -> list[System]:
 
 
 def distinct(systems: Iterable[System]) -> list[System]:
-    """Each once, and under a name of its own: two of one name get their identity's head."""
+    """Return each once, and under a name of its own: two of one name get their identity's head."""
     found = list({(one.name, one.identity): one for one in systems}.values())
     names = [one.name for one in found]
     return [

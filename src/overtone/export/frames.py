@@ -80,7 +80,7 @@ def shrink(proto: onnx.ModelProto) -> None:
 
 
 def disagreement(signature: Signature, model: Any, path: Path, *, relative: bool = False) -> float:
-    """Largest difference between torch and ONNX over random chunks with random states.
+    """Return the largest difference between torch and ONNX over random chunks with random states.
 
     With ``relative``, that of any output's RMS, as a part of the output's own.
     """

@@ -17,7 +17,7 @@ from overtone.models.source_filter import SourceFilterExtender
 def random_inputs(
     model: SourceFilterExtender, channels: int, count: int, seed: int
 ) -> list[Tensor]:
-    """A random chunk with a random state, in the order of the graph's inputs."""
+    """Return a random chunk with a random state, in the order of the graph's inputs."""
     c = model.config
     generator = torch.Generator().manual_seed(seed)
     (context,) = model.initial_state(channels)

@@ -18,7 +18,7 @@ DEFAULT_FIDELITY = 0.0
 
 
 def as_channels(samples: ArrayLike) -> FloatArray:
-    """``[channels, samples]`` float32 with full scale 1."""
+    """Return ``[channels, samples]`` float32 with full scale 1."""
     array = np.asarray(samples)
     if array.ndim not in (1, 2):
         raise InvalidInputError(
@@ -61,7 +61,7 @@ def check_cutoff(cutoff_hz: float | None, sample_rate: int) -> None:
 
 
 def checked_fidelity(info: ModelInfo, fidelity: float | None) -> float:
-    """The fidelity that a model is asked for, 0 to 1; None is the default.
+    """Return the fidelity that a model is asked for, 0 to 1; None is the default.
 
     Raises InvalidInputError for one out of range, or for a model that knows one answer only.
     """

@@ -33,7 +33,7 @@ class Meter:
 
 
 def import_sounddevice() -> Any:
-    """The module sounddevice.
+    """Return the module sounddevice.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -52,7 +52,7 @@ def import_sounddevice() -> Any:
 
 
 def describe_devices() -> str:
-    """One line for each audio device: its number, name and channels."""
+    """Return one line for each audio device: its number, name and channels."""
     sounddevice = import_sounddevice()
     return str(sounddevice.query_devices()) or "no audio devices"
 
@@ -134,7 +134,7 @@ def _pump(
 
 
 def _finite(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``[samples, channels]`` of a device as ``[channels, samples]`` without NaN."""
+    """Return ``[samples, channels]`` of a device as ``[channels, samples]`` without NaN."""
     # A driver's NaN would end the call; a click does not.
     return np.nan_to_num(np.asarray(samples, np.float32).T, nan=0.0, posinf=0.0, neginf=0.0)
 

@@ -156,7 +156,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _fields(message: memoryview) -> list[tuple[int, memoryview]]:
-    """The fields of a protocol buffer that have a length, by number."""
+    """Return the fields of a protocol buffer that have a length, by number."""
     fields, at = [], 0
 
     def varint() -> int:

@@ -64,7 +64,7 @@ class RunningLevel:
         self._past = np.zeros((channels, count))
 
     def push(self, energy: FloatArray, active: NDArray[np.bool_]) -> FloatArray:
-        """The level ``[channels, frames]`` at each frame; ``energy`` of the same shape."""
+        """Return the level ``[channels, frames]`` at each frame; ``energy`` of the same shape."""
         count = self._past.shape[1]
         held = np.concatenate([self._past, np.where(active, energy, 0.0)], axis=1)
         self._past = held[:, energy.shape[1] :].copy()

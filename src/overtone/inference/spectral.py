@@ -100,7 +100,7 @@ class FrameResidual:
         self._taken = self._given = 0
 
     def push(self, block: FloatArray) -> FloatArray:
-        """What of the residual is known after ``block [channels, n]``."""
+        """Return what of the residual is known after ``block [channels, n]``."""
         self._taken += block.shape[1]
         out = self._advance(block)
         early = min(self._early, out.shape[1])
@@ -110,7 +110,7 @@ class FrameResidual:
         return out
 
     def flush(self) -> FloatArray:
-        """The rest; the stream is over."""
+        """Return the rest; the stream is over."""
         info = self._info
         wanted = self._taken - self._given
         zeros = info.latency_samples + info.hop_samples
@@ -138,7 +138,7 @@ class FrameResidual:
 
 
 def usable_edge(cutoff_hz: float, transition: TransitionBand) -> float:
-    """Where the band ends for a network: with a transition band, where its use does."""
+    """Return where the band ends for a network: with a transition band, where its use does."""
     return transition[-1][0] if transition else cutoff_hz
 
 

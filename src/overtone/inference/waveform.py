@@ -175,14 +175,14 @@ class PatchResidual:
         self._taken = self._given = 0
 
     def push(self, block: FloatArray) -> FloatArray:
-        """What of the residual is known after ``block [channels, n]``."""
+        """Return what of the residual is known after ``block [channels, n]``."""
         self._taken += block.shape[1]
         out = self._advance(block)
         self._given += out.shape[1]
         return out
 
     def flush(self) -> FloatArray:
-        """The rest; the stream is over."""
+        """Return the rest; the stream is over."""
         wanted = self._taken - self._given
         zeros = np.zeros((self._input.shape[0], self._patience), np.float32)
         return self._advance(zeros)[:, :wanted]
@@ -197,7 +197,7 @@ class PatchResidual:
         return out
 
     def _next(self, window: FloatArray) -> DoubleArray:
-        """The residual up to the next patch, from this one ``window`` with guards."""
+        """Return the residual up to the next patch, from this one ``window`` with guards."""
         piece = self._residual(window)[:, self._margin : self._margin + self._hop + self._ramp]
         if self._tail is not None:
             piece[:, : self._ramp] *= self._rise
@@ -245,7 +245,7 @@ class Interpolation:
 def low_response(
     frequencies_hz: DoubleArray, sample_rate: int, scale: int, cutoff_hz: float
 ) -> DoubleArray:
-    """What a recording that ends at ``cutoff_hz`` still has to go through before it is decimated.
+    """Return what a recording that ends at ``cutoff_hz`` goes through before decimation.
 
     Where it has its band up to the low Nyquist frequency, that is the decimation filter. Where it
     ends in that filter's transition band, it has met one. Where it ends lower, the rest is cut off.
@@ -260,7 +260,7 @@ def low_response(
 
 
 def spline_response(frequencies_hz: DoubleArray, sample_rate: int, scale: int) -> DoubleArray:
-    """Response of interpolation by a cubic spline, relative to that at 0 Hz.
+    """Return the response of interpolation by a cubic spline, relative to that at 0 Hz.
 
     The sampled cubic B-spline's, divided by that of the filter whose outputs are its coefficients
     (Unser, Aldroubi, Eden 1993).
@@ -277,7 +277,7 @@ def _raised_cosine(samples: int) -> DoubleArray:
 
 
 def _activity(patch: DoubleArray) -> DoubleArray:
-    """Weights of the patch's shape: 1 where it is active, 0 in digital silence, a ramp between."""
+    """Return weights of the patch's shape: 1 where active, 0 in silence, a ramp between."""
     channels, samples = patch.shape
     power = np.mean(np.square(patch).reshape(channels, GATES, -1), axis=2)
     sounds = np.pad((power > SILENCE_POWER).astype(np.float64), ((0, 0), (1, 1)), mode="edge")

@@ -74,7 +74,7 @@ class AFiLM(nn.Module):
         return blocks
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` times its factors."""
+        """Return ``x`` times its factors."""
         return modulate(x, self.factors(x))
 
 

@@ -21,7 +21,7 @@ class ChannelNorm(nn.BatchNorm1d):
     """Batch normalisation of ``[batch, time, channels]``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape; statistics over batch and time."""
+        """Normalise over batch and time; same shape."""
         return super().forward(x.flatten(0, 1)).view_as(x)
 
 
@@ -33,7 +33,7 @@ class StridedDown(nn.Module):
         self.convolve, self.norm, self.dropout = convolve, norm, dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[batch, time, channels_in]`` to ``[batch, time / stride, channels_out]``."""
+        """Map ``[batch, time, channels_in]`` to ``[batch, time / stride, channels_out]``."""
         x = F.dropout(self.norm(self.convolve(x)), self.dropout, self.training)
         return F.leaky_relu(x, LEAK)
 

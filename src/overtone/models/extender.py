@@ -135,7 +135,7 @@ class ConvNeXtBlock(nn.Module):
         nn.init.zeros_(self.depthwise.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """``x [batch, frames, channels]``, ``past [batch, (kernel - 1) * dilation, channels]``."""
+        """Map ``x [batch, frames, channels]``; ``past`` has ``(kernel - 1) * dilation`` frames."""
         padded = torch.cat([past, x], dim=1)
         y = self.depthwise(padded.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
         y = self.contract(F.gelu(self.expand(self.norm(y)), approximate="tanh"))
@@ -256,7 +256,7 @@ class SpectralExtender(nn.Module):
         context: Tensor,
         delay: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One chunk of frames.
+        """Return one chunk of frames.
 
         Args:
             spectrum: ``[batch, frames, bins, 2]``, real and imaginary, in the units of

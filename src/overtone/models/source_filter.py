@@ -90,7 +90,7 @@ class SourceFilterState(NamedTuple):
 
 
 def band_interpolation(config: SourceFilterConfig) -> Tensor:
-    """Weights ``[bands, bins]`` that interpolate values of bands linearly between centres."""
+    """Return weights ``[bands, bins]`` that interpolate linearly between bands' centres."""
     hz = np.arange(config.bins) * (config.sample_rate / config.window_samples)
     centres = np.array(config.band_centres_hz)
     rows = [np.interp(hz, centres, unit) for unit in np.eye(len(centres))]
@@ -136,13 +136,13 @@ class SourceFilterExtender(nn.Module):
         return self
 
     def initial_state(self, batch: int = 1) -> SourceFilterState:
-        """The state before the first frame: silence."""
+        """Return the state before the first frame: silence."""
         c = self.config
         zeros = self.frequencies_hz.new_zeros
         return SourceFilterState(zeros(batch, sum(c.past_frames), c.channels))
 
     def forward(self, power: Tensor, cutoff_hz: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """One chunk of frames.
+        """Return one chunk of frames.
 
         Args:
             power: ``[batch, frames, visible_bins]``, squared magnitude of each bin relative to the

@@ -46,7 +46,7 @@ class TFiLM(nn.Module):
         return factors
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` times its factors."""
+        """Return ``x`` times its factors."""
         return modulate(x, self.factors(x))
 
 

@@ -84,7 +84,7 @@ class TimeConv(nn.Module):
         self.padding = dilation * (kernel - 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[batch, time, channels_in]`` to ``[batch, time / stride, channels_out]``."""
+        """Map ``[batch, time, channels_in]`` to ``[batch, time / stride, channels_out]``."""
         # One row of a picture: two-dimensional convolutions take channels last without a copy.
         picture = x.transpose(1, 2).unsqueeze(2)
         weight = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
@@ -100,7 +100,7 @@ class TimeConv(nn.Module):
 
 
 def subpixel_shuffle(x: Tensor, factor: int) -> Tensor:
-    """``[batch, time, factor * channels]`` to ``[batch, factor * time, channels]``.
+    """Map ``[batch, time, factor * channels]`` to ``[batch, factor * time, channels]``.
 
     The first ``channels`` values of a time step become its first new step, and so on (Shi et al.
     2016).
@@ -110,7 +110,7 @@ def subpixel_shuffle(x: Tensor, factor: int) -> Tensor:
 
 
 def max_pool(x: Tensor, factor: int) -> Tensor:
-    """Maximum over each ``factor`` successive steps of ``[batch, time, channels]``."""
+    """Return the maximum over each ``factor`` successive steps of ``[batch, time, channels]``."""
     batch, time, channels = x.shape
     return x.reshape(batch, time // factor, factor, channels).amax(dim=2)
 
@@ -156,7 +156,7 @@ class UNet(nn.Module):
         raise NotImplementedError
 
     def forward(self, low: Tensor) -> Tensor:
-        """Recordings without their high band, ``[batch, samples]``; same shape out.
+        """Restore recordings without their high band, ``[batch, samples]``; same shape out.
 
         Lengths that are no multiple of ``config.multiple_samples`` are padded with zeros at the
         end and cropped back.
@@ -186,7 +186,7 @@ class PooledDown(nn.Module):
         self.stride, self.dropout = stride, dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[batch, time, channels_in]`` to ``[batch, time / stride, channels_out]``."""
+        """Map ``[batch, time, channels_in]`` to ``[batch, time / stride, channels_out]``."""
         x = max_pool(self.convolve(x), self.stride)
         x = F.leaky_relu(F.dropout(x, self.dropout, self.training), LEAK)
         modulated: Tensor = self.modulation(x)
@@ -219,7 +219,7 @@ class ModulatedConfig(UNetConfig):
         return math.lcm(super().multiple_samples, self.block_samples)
 
     def block_steps(self, level: int) -> int:
-        """Steps a block at ``level`` after its pooling (the bottleneck is level ``levels``)."""
+        """Return steps a block at ``level`` after pooling (the bottleneck is level ``levels``)."""
         return int(self.block_samples // self.stride ** (level + 1))
 
 

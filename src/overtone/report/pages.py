@@ -153,7 +153,7 @@ def _markdown(block: Block) -> str:
 
 
 def bare(table: Table) -> Table:
-    """A table without its settings, where the page says them once."""
+    """Return a table without its settings, where the page says them once."""
     return replace(table, settings=())
 
 
@@ -161,7 +161,7 @@ def bare(table: Table) -> Table:
 
 
 def around(page: Path, begin: str, end: str) -> tuple[str, str]:
-    """What ``page`` holds up to the mark ``begin`` and from the mark ``end`` on, both included.
+    """Return what ``page`` holds up to the mark ``begin`` and from ``end`` on, both included.
 
     Raises:
         InvalidInputError: the page cannot be read, or does not hold both marks once, in order.
@@ -179,18 +179,18 @@ def around(page: Path, begin: str, end: str) -> tuple[str, str]:
 
 
 def renewed(page: Path, begin: str, end: str, made: str) -> str:
-    """The text of ``page`` with ``made`` between its marks. Raises as :func:`around` does."""
+    """Return ``page`` with ``made`` between its marks; raise as :func:`around` does."""
     before, after = around(page, begin, end)
     return join(before, made, after)
 
 
 def join(before: str, made: str, after: str) -> str:
-    """A page of its three parts."""
+    """Return a page of its three parts."""
     return f"{before}\n\n{made.rstrip()}\n\n{after}"
 
 
 def made_by(command: str, facts: Mapping[str, str] | None = None) -> str:
-    """What a made part opens with: its command, the day, the commit and the machine.
+    """Return what a made part opens with: its command, the day, the commit and the machine.
 
     ``facts`` replaces the day, commit and machine of :func:`provenance`.
     """

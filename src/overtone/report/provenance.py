@@ -14,7 +14,7 @@ LIBRARIES = ("numpy", "onnxruntime", "soxr", "soundfile")
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on: processor, cores, memory, system, versions."""
+    """Return what the numbers were measured on: processor, cores, memory, system, versions."""
     cores = os.cpu_count() or 1
     return {
         "processor": _processor(),
@@ -27,7 +27,7 @@ def machine() -> dict[str, str]:
 
 
 def provenance() -> dict[str, str]:
-    """The day, the version and commit of overtone, and :func:`machine`: what a page opens with."""
+    """Return what a page opens with: day, version, commit and :func:`machine`."""
     commit = source_commit()
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -37,7 +37,7 @@ def provenance() -> dict[str, str]:
 
 
 def source_commit() -> str | None:
-    """The commit that this source was checked out from; None outside a checkout."""
+    """Return the commit that this source was checked out from; None outside a checkout."""
     here = Path(__file__)
 
     def git(*arguments: str) -> str:

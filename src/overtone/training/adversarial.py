@@ -67,7 +67,7 @@ class Adversary:
         return (step - self.config.start_step) % self.config.every_steps == 0
 
     def weight(self, step: int) -> float:
-        """What part of their weights the network's terms have at ``step``."""
+        """Return what part of their weights the network's terms have at ``step``."""
         done = step - self.config.start_step
         return min(1.0, done / self.config.ramp_steps) if self.config.ramp_steps else 1.0
 

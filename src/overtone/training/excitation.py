@@ -28,18 +28,18 @@ def _means(bins: int, width: int, device: torch.device) -> Tensor:
 
 
 def local_mean(values: Tensor, width: int) -> Tensor:
-    """Mean of ``[..., bins]`` over the ``width`` bins around each, fewer at either end."""
+    """Return the mean of ``[..., bins]`` over ``width`` bins around each, fewer at either end."""
     return values @ _means(values.shape[-1], width, values.device)
 
 
 def trailing_mean(samples: Tensor, count: int) -> Tensor:
-    """Mean of the last ``count`` samples of ``[batch, n]``, zeros before the first."""
+    """Return the mean of the last ``count`` samples of ``[batch, n]``, zeros before the first."""
     total = F.pad(samples.double().cumsum(1), (count, 0))
     return ((total[:, count:] - total[:, :-count]) / count).float()
 
 
 def running_level(spectrum: Tensor, cutoff_hz: Tensor, config: SourceFilterConfig) -> Tensor:
-    """Mean energy of the visible bins over the last ``level_frames``, ``[batch, frames]``."""
+    """Return the mean energy of visible bins over ``level_frames``, ``[batch, frames]``."""
     hz = _frequencies(config, spectrum.device)
     visible = (hz <= VISIBLE_END * cutoff_hz[:, None]).float()[:, None]
     energy = (power(spectrum) * visible).sum(-1)
@@ -56,7 +56,7 @@ def excitations(
     config: SourceFilterConfig,
     constants: ExcitationConstants,
 ) -> list[Tensor]:
-    """Each of ``config.excitations`` for ``spectrum [batch, frames, bins]``, of its shape.
+    """Return each of ``config.excitations`` for ``spectrum [batch, frames, bins]``, of its shape.
 
     The noise is drawn anew by torch's generator.
     """

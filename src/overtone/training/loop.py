@@ -41,7 +41,7 @@ REPORT_STEPS = 50
 
 @contextmanager
 def stop_requested() -> Iterator[list[bool]]:
-    """A list that becomes non-empty when the process is asked to stop."""
+    """Lend a list that becomes non-empty when the process is asked to stop."""
     asked: list[bool] = []
     previous = {
         number: signal.signal(number, lambda *_: asked.append(True))
@@ -113,7 +113,7 @@ def train(
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[TextIO]:
-    """The log of a run in ``folder``, which is this process's alone until it ends."""
+    """Lend the log of a run in ``folder``, which is this process's alone until it ends."""
     with ExitStack() as held:
         # Around the claim alone: what goes wrong in the run is not the folder's fault.
         try:

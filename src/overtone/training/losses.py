@@ -265,7 +265,7 @@ def envelope_distance(
     bandwidth_hz: Tensor,
     config: SourceFilterConfig,
 ) -> Tensor:
-    """Mean error of the power of bands above the cutoff, in units of 10 dB; a scalar.
+    """Return the mean error of the power of bands above the cutoff, in units of 10 dB; a scalar.
 
     ``target`` is complex, ``[batch, frames, bins]``. The excitations have unit power and nothing in
     common, so that the power of their sum is known without a waveform.

@@ -75,11 +75,11 @@ class SourceFilterTask(SpectralTask):
     model: SourceFilterExtender  # type: ignore[assignment]
 
     def entry(self) -> Callable[..., Any]:
-        """The whole network."""
+        """Return the whole network."""
         return self.model.forward
 
     def score(self, rows: list[dict[str, float]]) -> float:
-        """The mean envelope distance, negative, less for texture that is not natural."""
+        """Return the mean envelope distance, negative, less for texture that is not natural."""
         worst = 0.0
         for row in rows:
             off = max(0.0, abs(row["grain_db"] - row["reference_grain_db"]) - GRAIN_TOLERANCE_DB)
@@ -89,7 +89,7 @@ class SourceFilterTask(SpectralTask):
     def losses(
         self, batch: Batch, step: int, adversary: Adversary | None
     ) -> tuple[dict[str, Tensor], DiscriminatorBatch]:
-        """All loss terms, and what discriminators are to tell apart."""
+        """Return all loss terms, and what discriminators are to tell apart."""
         c, weights = self.recipe.model, self.recipe.loss
         clean, low, cutoff, bandwidth = to_device(
             self.device, batch.clean, batch.low, batch.cutoff_hz, batch.bandwidth_hz
@@ -137,7 +137,7 @@ class SourceFilterTask(SpectralTask):
 
 
 def scaled_envelope(gains: Tensor, share: float) -> Tensor:
-    """The same gains, whose gradient reaches the power of their sum by ``share`` only."""
+    """Return the same gains, whose gradient reaches the power of their sum by ``share`` only."""
     envelope = 0.5 * torch.logsumexp(2 * gains, 2, keepdim=True)
     return gains - (1 - share) * (envelope - envelope.detach())
 
@@ -145,7 +145,7 @@ def scaled_envelope(gains: Tensor, share: float) -> Tensor:
 def residual(
     found: Extension, spectrum: Tensor, cutoff_hz: Tensor, config: SourceFilterConfig
 ) -> Tensor:
-    """What has to be added to the crops that ``spectrum`` is of, ``[batch, samples]``."""
+    """Return what has to be added to the crops that ``spectrum`` is of, ``[batch, samples]``."""
     constants = ExcitationConstants(crossover_start=CROSSOVER_START)
     bands = band_interpolation(config).to(spectrum.device)
     amplitude = (found.gains @ bands).exp() * found.level.sqrt()[..., None, None]

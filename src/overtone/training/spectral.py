@@ -144,7 +144,7 @@ class SpectralTask:
             self.networks.append(self.discriminators)
 
     def entry(self) -> Callable[..., Any]:
-        """What of the network training calls, and compiles."""
+        """Return what of the network training calls, and compiles."""
         return self.model.predict
 
     def losses(
@@ -153,11 +153,11 @@ class SpectralTask:
         step: int,  # noqa: ARG002
         adversary: Adversary | None,
     ) -> tuple[dict[str, Tensor], DiscriminatorBatch]:
-        """All loss terms, and what discriminators are to tell apart."""
+        """Return all loss terms, and what discriminators are to tell apart."""
         return losses(self.model, self.predict, batch, self.recipe, adversary)
 
     def score(self, rows: list[dict[str, float]]) -> float:
-        """What picks the best checkpoint: the mean LSD, negative."""
+        """Return what picks the best checkpoint: the mean LSD, negative."""
         return -sum(row["lsd"] for row in rows) / max(1, len(rows))
 
     def examples(self, step: int) -> Generator[Batch]:
@@ -183,7 +183,7 @@ class SpectralTask:
         return minutes > self.recipe.validation.every_minutes
 
     def validate(self, weights: dict[str, Tensor]) -> ValidationResult:
-        """A row for each cutoff, and the :meth:`score`."""
+        """Return a row for each cutoff, and the :meth:`score`."""
         evaluated = self.build().to(self.device)
         evaluated.load_state_dict(weights)
         r = self.recipe

@@ -90,7 +90,7 @@ def validate(
     settings: ValidationConfig,
     level_rms: float,
 ) -> list[dict[str, float]]:
-    """Mean LSD, LSD-HF, LSD-LF, SNR (dB), the faithful SNR and texture by cutoff.
+    """Return the mean LSD, LSD-HF, LSD-LF, SNR (dB), the faithful SNR and texture by cutoff.
 
     The input's LSD and SNR, and the reference's texture, stand beside.
 
