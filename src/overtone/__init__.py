@@ -6,11 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Enhancer", "StreamEnhancer", "__version__", "enhance", "list_models", "load_model"]
+__all__ = [
+    "Enhancer",
+    "StreamEnhancer",
+    "__version__",
+    "enhance",
+    "enhance_files",
+    "list_models",
+    "load_model",
+]
 
 # For users' type checkers and editors: at run time the names are looked up below.
 if TYPE_CHECKING:
-    from overtone.inference import Enhancer, StreamEnhancer, enhance, list_models, load_model
+    from overtone.inference import (
+        Enhancer,
+        StreamEnhancer,
+        enhance,
+        enhance_files,
+        list_models,
+        load_model,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -697,3 +697,13 @@ def test_after_an_error_a_file_object_got_nothing(make_noise):
 def test_a_file_object_without_sound_is_refused(content, words):
     with pytest.raises(AudioFileError, match=words):
         read_audio(io.BytesIO(content))
+
+
+def test_what_is_neither_a_path_nor_a_binary_file_is_refused(tmp_path):
+    (tmp_path / "text.wav").write_text("text")
+    with (tmp_path / "text.wav").open() as text, pytest.raises(InvalidInputError, match="as text"):
+        AudioReader(text)
+    with pytest.raises(InvalidInputError, match="not int"):
+        AudioReader(7)
+    with pytest.raises(InvalidInputError, match="as text"):
+        AudioWriter(io.StringIO(), 8000, 1)

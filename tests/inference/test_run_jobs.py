@@ -4,7 +4,6 @@ import importlib
 import multiprocessing
 import os
 import time
-from pathlib import Path
 
 import pytest
 
@@ -154,18 +153,18 @@ def test_a_missing_model_ends_the_batch_once(make, tasks_for, jobs):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_progress_grows_to_the_end_of_each_file(make, tasks_for, jobs):
-    seen: dict[Path, list[float]] = {}
+    seen: dict[Task, list[float]] = {}
     tasks = tasks_for("a", "b")
     list(
         run(
             tasks,
             Settings(),
             jobs=jobs,
-            progress=lambda source, fraction: seen.setdefault(source, []).append(fraction),
+            progress=lambda task, fraction: seen.setdefault(task, []).append(fraction),
             make_enhancer=make,
         )
     )
-    assert set(seen) == {task.source for task in tasks}
+    assert set(seen) == set(tasks)
     for fractions in seen.values():
         assert fractions == sorted(fractions)
         assert fractions[-1] > 0.98

@@ -7,6 +7,7 @@ WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, W64, RF64, CAF and AU are read by libsnd
 """
 
 import contextlib
+import io
 import os
 import shutil
 import tempfile
@@ -84,7 +85,7 @@ class AudioReader:
                 _require_file(self.path)
                 file = self._opened.enter_context(_open_binary(self.path))
             else:
-                self.path = _name_of(source)
+                self.path = name_of(source)
                 file = self._seekable(source)
             self._file, part = file, first_part(file, self.path)
             self._start = part.start
@@ -95,6 +96,7 @@ class AudioReader:
         self.info = self._decoder.info
 
     def _seekable(self, stream: BinaryIO) -> BinaryIO:
+        require_binary(stream, "read")
         if stream.seekable():
             file: Any = stream
         else:
@@ -177,8 +179,17 @@ def _open_binary(path: Path) -> BinaryIO:
         ) from error
 
 
-def _name_of(stream: BinaryIO) -> Path:
-    """What to call a file object in messages."""
+def require_binary(stream: object, method: str) -> None:
+    """Raise InvalidInputError unless this is an open binary file that has ``method``."""
+    if isinstance(stream, io.TextIOBase):
+        raise InvalidInputError(f"{name_of(stream)}: is open as text; open it in binary mode")
+    if not hasattr(stream, method):
+        kind = type(stream).__name__
+        raise InvalidInputError(f"a file is a path or an open binary file, not {kind}")
+
+
+def name_of(stream: object) -> Path:
+    """Return what to call a file object in messages."""
     name = getattr(stream, "name", None)
     return Path(name if isinstance(name, str) else "stream")
 

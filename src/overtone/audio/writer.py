@@ -25,7 +25,7 @@ from overtone.audio.formats import (
     choose_subtype,
     output_format,
 )
-from overtone.audio.reader import probe
+from overtone.audio.reader import probe, require_binary
 from overtone.audio.sndfile import SndfileDecoder, SndfileSink
 from overtone.audio.views import Part
 from overtone.errors import AudioFileError, InvalidInputError
@@ -79,6 +79,7 @@ class AudioWriter:
         if isinstance(destination, (str, os.PathLike)):
             self.path = self._target = Path(destination)
         else:
+            require_binary(destination, "write")
             self._stream = destination
             self.path = Path(f"stream.{file_format}")
         self.sample_rate = sample_rate

@@ -6,17 +6,15 @@ functions, so that ``--help`` stays instant.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -33,7 +31,7 @@ from overtone.cli.printer import Printer
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 
 if TYPE_CHECKING:
-    from overtone.inference.jobs import Outcome, Settings
+    from overtone.inference.jobs import Outcome
 
 # As in overtone.inference.enhancer, which is too heavy to import for them.
 PICTURE_S = 60.0  # a spectrogram of more would show less, and an hour would not fit in memory
@@ -150,63 +148,55 @@ def enhance(
     overtone enhance recordings/ "tapes/*.mp3" -o enhanced/ -j 4
     overtone enhance old.mp3 -o new.flac --cutoff 5.5k --rate 44.1k --plot
     """
-    from overtone.inference.jobs import Settings
+    from overtone.inference.jobs import enhance_files
 
     if plot and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
-    settings = Settings(
-        model=model,
-        device=device.value,
-        fidelity=fidelity,
-        strength_db=strength_db,
-        output_rate=rate,
-        cutoff_hz=cutoff,
-        subtype=SUBTYPES[bits] if bits else None,
-        overwrite=force,
-        tags=tags,
-        skip_unchanged=skip_unchanged,
-    )
-    if output is None and PIPE in files:
-        output = PIPE
-    if plot and output == PIPE:
+    source, target = _ends(files, output)
+    if plot and not isinstance(target, str | None):
         raise InvalidInputError("--plot needs an output with a name, not -")
-    with _ended_by_signal(), _pipes(files, output) as (names, target, folder):
-        printer = Printer(as_json=as_json, quiet=quiet, to_stderr=output == PIPE, hide=folder)
-        failed = _enhance_all(names, target, settings, jobs, printer, plot=plot)
-    raise typer.Exit(1 if failed else 0)
+    printer = Printer(as_json=as_json, quiet=quiet, to_stderr=not isinstance(target, str | None))
+    errors = 0
+
+    def tell(outcome: Outcome) -> None:
+        nonlocal errors
+        done = _draw(outcome, overwrite=force) if plot else outcome
+        errors += done.error is not None
+        printer.outcome(done)
+
+    with _ended_by_signal(), printer.progress():
+        enhance_files(
+            source,
+            target,
+            model=model,
+            device=device.value,
+            fidelity=fidelity,
+            strength_db=strength_db,
+            output_rate=rate,
+            cutoff_hz=cutoff,
+            subtype=SUBTYPES[bits] if bits else None,
+            overwrite=force,
+            tags=tags,
+            skip_unchanged=skip_unchanged,
+            pictures=plot,
+            jobs=jobs,
+            progress=printer.advance,
+            on_outcome=tell,
+        )
+    raise typer.Exit(1 if errors else 0)
 
 
-def _enhance_all(
-    names: list[str],
-    output: str | None,
-    settings: Settings,
-    jobs: int,
-    printer: Printer,
-    *,
-    plot: bool,
-) -> int:
-    """Enhance all that the arguments mean and return how many files failed."""
-    from overtone.inference.jobs import find_sources, make_tasks, part_existing, run
-
-    sources, failures = find_sources(names, exclude=Path(output) if output else None)
-    if not sources and not failures:
-        raise InvalidInputError("nothing to do: the files found are *.enhanced.* already")
-    tasks = make_tasks(sources, output, pictures=plot)
-    if not settings.overwrite:
-        tasks, existing = part_existing(tasks, pictures=plot)
-        failures += existing
-    for failure in failures:
-        printer.outcome(failure)
-    failed = len(failures)
-    with (
-        printer.progress(len(tasks)),
-        closing(run(tasks, settings, jobs=jobs, progress=printer.advance)) as outcomes,
-    ):
-        for outcome in outcomes:
-            done = _draw(outcome, overwrite=settings.overwrite) if plot else outcome
-            printer.outcome(done)
-            failed += done.error is not None
-    return failed
+def _ends(
+    files: list[str], output: str | None
+) -> tuple[list[str] | BinaryIO, str | BinaryIO | None]:
+    """Put standard input and output in the place of ``-``."""
+    reads = PIPE in files
+    writes = output == PIPE or (reads and output is None)
+    if (reads or writes) and len(files) > 1:
+        raise InvalidInputError("- stands for one file, so it must be the only one")
+    if writes and sys.stdout.isatty():
+        raise InvalidInputError("audio is not written to a terminal: pipe it, or name it with -o")
+    return sys.stdin.buffer if reads else files, sys.stdout.buffer if writes else output
 
 
 def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
@@ -247,28 +237,3 @@ def _ended_by_signal() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _pipes(files: list[str], output: str | None) -> Iterator[tuple[list[str], str | None, str]]:
-    """Stand files in for ``-``: audio needs to seek, which a pipe cannot.
-
-    Yields the names to read, the name to write, and the folder of the stand-ins ("" if none).
-    """
-    reads, writes = PIPE in files, output == PIPE
-    if not reads and not writes:
-        yield files, output, ""
-        return
-    if len(files) > 1:
-        raise InvalidInputError("- stands for one file, so it must be the only one")
-    if writes and sys.stdout.isatty():
-        raise InvalidInputError("audio is not written to a terminal: pipe it, or name it with -o")
-    with tempfile.TemporaryDirectory(prefix="overtone-") as folder:
-        source, destination = Path(folder, "stdin.wav"), Path(folder, "stdout.wav")
-        if reads:
-            with source.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-        yield [str(source)] if reads else files, str(destination) if writes else output, folder
-        if writes and destination.exists():
-            with destination.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)

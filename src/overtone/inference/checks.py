@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+from numbers import Real
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,6 +16,8 @@ FloatArray = NDArray[np.float32]
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
 MAX_CHANNELS = 64
+# Up to so many channels may be longer than their recording.
+WIDEST = 8
 MAX_STRENGTH_DB = 40.0
 # The perceptual end: there ViSQOL is highest, and held-out LSD as low as anywhere.
 DEFAULT_FIDELITY = 0.0
@@ -19,7 +25,17 @@ DEFAULT_FIDELITY = 0.0
 
 def as_channels(samples: ArrayLike) -> FloatArray:
     """Return ``[channels, samples]`` float32 with full scale 1."""
-    array = np.asarray(samples)
+    if isinstance(samples, (str, os.PathLike)):
+        raise InvalidInputError(
+            f"samples are {os.fspath(samples)!r}, a name; files are for Enhancer.enhance_file and"
+            " enhance_files"
+        )
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"samples are not an array ({error}); give [samples] or [channels, samples]"
+        ) from error
     if array.ndim not in (1, 2):
         raise InvalidInputError(
             f"samples have shape {array.shape}; give [samples] or [channels, samples]"
@@ -27,7 +43,7 @@ def as_channels(samples: ArrayLike) -> FloatArray:
     if array.ndim == 2 and not 1 <= array.shape[0] <= MAX_CHANNELS:
         raise InvalidInputError(
             f"samples have shape {array.shape}, that is {array.shape[0]} channels; give"
-            " [channels, samples], channels first"
+            " [channels, samples], channels first (samples.T)"
         )
     if np.issubdtype(array.dtype, np.signedinteger):
         array = array.astype(np.float64) / -float(np.iinfo(array.dtype).min)
@@ -40,20 +56,39 @@ def as_channels(samples: ArrayLike) -> FloatArray:
     return np.atleast_2d(array).astype(np.float32)
 
 
-def check_rates(sample_rate: int, output_rate: int | None, name: str = "") -> None:
-    """Refuse rates outside 1 kHz to 384 kHz."""
-    for what, rate in (("sample rate", sample_rate), ("output rate", output_rate)):
-        if rate is not None and (rate != int(rate) or not MIN_RATE_HZ <= rate <= MAX_RATE_HZ):
-            prefix = f"{name}: " if name else ""
-            raise InvalidInputError(
-                f"{prefix}{what} {rate} Hz; it must be a whole number from {MIN_RATE_HZ} to"
-                f" {MAX_RATE_HZ}"
-            )
+def as_recording(samples: ArrayLike) -> FloatArray:
+    """:func:`as_channels` of a whole recording, which is not empty and longer than wide."""
+    channels = as_channels(samples)
+    if not channels.shape[1]:
+        raise InvalidInputError("samples are empty; give at least one")
+    if len(channels) > max(channels.shape[1], WIDEST):
+        raise InvalidInputError(
+            f"samples have shape {channels.shape}, more channels than samples; give"
+            " [channels, samples], channels first (samples.T)"
+        )
+    return channels
+
+
+def whole_rate(rate: float, what: str = "sample rate") -> int:
+    """The rate in Hz as an integer; refuse text, fractions, and all outside 1 kHz to 384 kHz."""
+    number = as_number(rate, what)
+    if number != int(number) or not MIN_RATE_HZ <= number <= MAX_RATE_HZ:
+        raise InvalidInputError(
+            f"{what} {rate} Hz; it must be a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ}"
+        )
+    return int(number)
+
+
+def as_number(value: float, what: str) -> float:
+    """A real, finite number as a float; refuse everything else, text above all."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise InvalidInputError(f"{what} must be a number, not {value!r}")
+    return float(value)
 
 
 def check_cutoff(cutoff_hz: float | None, sample_rate: int) -> None:
     """Refuse a cutoff that is not above 0 and at most half the rate; None is none."""
-    if cutoff_hz is not None and not 0 < cutoff_hz <= sample_rate / 2:
+    if cutoff_hz is not None and not 0 < as_number(cutoff_hz, "cutoff_hz") <= sample_rate / 2:
         raise InvalidInputError(
             f"cutoff {cutoff_hz:g} Hz: must be above 0 and at most half the sample rate,"
             f" {sample_rate / 2:g} Hz"
@@ -67,8 +102,8 @@ def checked_fidelity(info: ModelInfo, fidelity: float | None) -> float:
     """
     if fidelity is None:
         return DEFAULT_FIDELITY if info.has_fidelity else 0.0
-    if not 0 <= fidelity <= 1:
-        raise InvalidInputError(f"fidelity must be within 0 to 1, not {fidelity:g}")
+    if not (isinstance(fidelity, Real) and 0 <= fidelity <= 1):
+        raise InvalidInputError(f"fidelity must be within 0 to 1, not {fidelity!r}")
     if not info.has_fidelity:
         raise InvalidInputError(
             f"model {info.name!r} gives one answer and knows no fidelity: leave it out, or use"
@@ -79,7 +114,7 @@ def checked_fidelity(info: ModelInfo, fidelity: float | None) -> float:
 
 def check_strength(info: ModelInfo, strength_db: float) -> None:
     """Refuse a strength out of range, or of a model whose prediction is not apart."""
-    if not -MAX_STRENGTH_DB <= strength_db <= MAX_STRENGTH_DB:
+    if not -MAX_STRENGTH_DB <= as_number(strength_db, "strength_db") <= MAX_STRENGTH_DB:
         raise InvalidInputError(
             f"strength_db must be within -{MAX_STRENGTH_DB:g} to {MAX_STRENGTH_DB:g},"
             f" not {strength_db:g}"

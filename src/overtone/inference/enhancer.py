@@ -5,58 +5,32 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from overtone.audio.formats import AudioInfo, same_format
-from overtone.audio.reader import AudioReader
+from overtone.audio.reader import AudioReader, name_of
 from overtone.audio.video import VIDEO_FORMATS, VideoWriter
 from overtone.audio.writer import AudioWriter, copy_audio
-from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import StreamResampler
 from overtone.inference.blend import BlendedModel
-from overtone.inference.checks import as_channels, check_rates, check_strength, checked_fidelity
+from overtone.inference.checks import (
+    as_recording,
+    check_strength,
+    checked_fidelity,
+    whole_rate,
+)
 from overtone.inference.model import load_model
 from overtone.inference.pipeline import EnhanceStream
-from overtone.inference.planning import BLOCK_S, Plan, plan_recording, split
+from overtone.inference.planning import BLOCK_S, Plan, as_blocks, plan_recording, split
+from overtone.inference.reports import Enhanced, EnhanceReport
 
 FloatArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class FileReport:
-    """What was done to one file.
-
-    ``seconds`` is wall time; ``changed`` is False where nothing was added. ``action`` is "written",
-    "copied" (bit for bit, as there was nothing to do) or "skipped" (``destination`` is then
-    empty). ``left_behind`` names what the source carries besides sound and the destination's format
-    has no place for.
-    """
-
-    source: str
-    destination: str
-    input_rate: int
-    output_rate: int
-    channels: int
-    duration_s: float
-    cutoff: CutoffEstimate
-    cutoff_given: bool
-    model: str
-    seconds: float
-    clipped_samples: int
-    changed: bool
-    warning: str = ""
-    left_behind: tuple[str, ...] = ()
-    action: str = "written"
-
-    @property
-    def realtime_factor(self) -> float:
-        """Seconds of audio done in a second."""
-        return self.duration_s / max(self.seconds, 1e-9)
 
 
 class Enhancer:
@@ -70,6 +44,8 @@ class Enhancer:
             high band that shrinks where its phase cannot be told. None is the default, 0, and
             the only answer of a waveform model.
         strength_db: how much louder than predicted the new high band is; below 0 it is tamed.
+
+    A copy, or what another process gets by pickle, loads the model anew.
 
     Raises:
         ModelError: there is no such model, or it cannot be used.
@@ -86,6 +62,14 @@ class Enhancer:
         fidelity: float | None = None,
         strength_db: float = 0.0,
     ) -> None:
+        self._made_by = partial(
+            type(self),
+            model,
+            device=device,
+            threads=threads,
+            fidelity=fidelity,
+            strength_db=strength_db,
+        )
         self.model = load_model(model, device=device, threads=threads)
         self.fidelity = checked_fidelity(self.model.info, fidelity)
         check_strength(self.model.info, strength_db)
@@ -95,51 +79,56 @@ class Enhancer:
             faithful = load_model(companion, device=device, threads=threads)
             self.model = BlendedModel(self.model, faithful, self.fidelity)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._made_by, ()
+
     def enhance(
         self,
         samples: ArrayLike,
-        sample_rate: int,
+        sample_rate: float,
         *,
-        output_rate: int | None = None,
+        output_rate: float | None = None,
         cutoff_hz: float | None = None,
-    ) -> tuple[FloatArray, int]:
+    ) -> Enhanced:
         """Enhance an array.
 
         Args:
             samples: ``[samples]`` or ``[channels, samples]``; float with full scale 1, or any
                 integer type with its own full scale.
-            sample_rate: in Hz, 1 kHz to 384 kHz.
+            sample_rate: in Hz, a whole number from 1 kHz to 384 kHz.
             output_rate: in Hz; None keeps the rate from 44.1 kHz up, and gives 48 kHz (44.1 kHz
                 for its divisors) to lower ones.
             cutoff_hz: where the recording's real band ends; None finds it.
 
         Returns:
-            float32 samples of the same shape but for the length, which is the input's times
-            ``output_rate / sample_rate`` rounded half up, and the output rate. A recording that
-            has its full band already, is silent, or whose cutoff cannot be told, comes back
-            unchanged (resampled if need be); :meth:`plan` says which.
+            The pair of float32 samples, of the same shape but for the length, which is the input's
+            times ``output_rate / sample_rate`` rounded half up, and the output rate. Its
+            ``report`` says what was found and done: a recording that has its full band already,
+            is silent, or whose cutoff cannot be told, comes back unchanged (resampled if need be).
 
         Raises:
             InvalidInputError: the shape, a value, a rate or the cutoff cannot be used.
         """
-        channels = as_channels(samples)
-        check_rates(sample_rate, output_rate)
-        plan = self.plan(
-            split(channels, sample_rate),
-            sample_rate,
-            output_rate=output_rate,
-            cutoff_hz=cutoff_hz,
+        begun = time.perf_counter()
+        rate, channels = whole_rate(sample_rate), as_recording(samples)
+        plan = self.plan(channels, rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
+        out = np.concatenate(list(self._run(split(channels, rate), rate, len(channels), plan)), 1)
+        report = self._report(
+            plan,
+            rate,
+            channels.shape,
+            begun,
+            cutoff_given=cutoff_hz is not None,
+            action="returned",
         )
-        blocks = list(self._run(split(channels, sample_rate), sample_rate, len(channels), plan))
-        out = np.concatenate([np.zeros((len(channels), 0), np.float32), *blocks], axis=1)
-        return (out[0] if np.ndim(samples) == 1 else out), plan.output_rate
+        return Enhanced(out[0] if np.ndim(samples) == 1 else out, plan.output_rate, report)
 
     def enhance_file(
         self,
         source: str | os.PathLike[str] | BinaryIO,
         destination: str | os.PathLike[str] | BinaryIO,
         *,
-        output_rate: int | None = None,
+        output_rate: float | None = None,
         cutoff_hz: float | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
@@ -148,7 +137,7 @@ class Enhancer:
         copy_to: str | os.PathLike[str] | None = None,
         skip_unchanged: bool = False,
         progress: Callable[[float], None] | None = None,
-    ) -> FileReport:
+    ) -> EnhanceReport:
         """Enhance a file of any length in bounded memory; arguments as in :meth:`enhance`.
 
         The file is analysed first (its first 45 s of sound), then read again and written
@@ -173,10 +162,12 @@ class Enhancer:
         with AudioReader(source) as reader:
             info = reader.info
             rate, channels = info.sample_rate, info.channels
-            check_rates(rate, output_rate, name=str(reader.path))
             block_frames = max(1, round(BLOCK_S * rate))
             plan = self.plan(
-                reader.blocks(block_frames), rate, output_rate=output_rate, cutoff_hz=cutoff_hz
+                reader.blocks(block_frames),
+                whole_rate(rate, f"{reader.path}: sample rate"),
+                output_rate=output_rate,
+                cutoff_hz=cutoff_hz,
             )
             frames = 0
 
@@ -212,23 +203,47 @@ class Enhancer:
                     for out in self._run(counted(), rate, channels, plan):
                         writer.write(out)
                 clipped, left = writer.clipped_samples, writer.left_behind
-                written_to = str(writer.path)
-        return FileReport(
+                written_to = str(_name(destination))
+        return self._report(
+            plan,
+            rate,
+            (channels, frames),
+            begun,
+            cutoff_given=cutoff_hz is not None,
             source=str(reader.path),
             destination=written_to,
-            input_rate=rate,
-            output_rate=plan.output_rate,
-            channels=channels,
-            duration_s=frames / rate,
-            cutoff=plan.cutoff,
-            cutoff_given=cutoff_hz is not None,
-            model=self.model.info.name,
-            seconds=time.perf_counter() - begun,
             clipped_samples=clipped,
-            changed=plan.extend_from_hz is not None,
-            warning=plan.warning,
             left_behind=left,
             action=action,
+        )
+
+    def _report(
+        self,
+        plan: Plan,
+        sample_rate: int,
+        shape: tuple[int, ...],
+        begun: float,
+        *,
+        source: str = "",
+        destination: str = "",
+        clipped_samples: int = 0,
+        **others: Any,
+    ) -> EnhanceReport:
+        channels, frames = shape
+        return EnhanceReport(
+            source=source,
+            destination=destination,
+            input_rate=sample_rate,
+            output_rate=plan.output_rate,
+            channels=channels,
+            duration_s=frames / sample_rate,
+            cutoff=plan.cutoff,
+            model=self.model.info.name,
+            seconds=time.perf_counter() - begun,
+            clipped_samples=clipped_samples,
+            changed=plan.extend_from_hz is not None,
+            warning=plan.warning,
+            **others,
         )
 
     def _writer(
@@ -262,19 +277,24 @@ class Enhancer:
 
     def plan(
         self,
-        blocks: Iterable[FloatArray],
-        sample_rate: int,
+        samples: ArrayLike | Iterable[FloatArray],
+        sample_rate: float,
         *,
-        output_rate: int | None = None,
+        output_rate: float | None = None,
         cutoff_hz: float | None = None,
     ) -> Plan:
         """Analyse the start of a recording and decide what to do with it.
 
-        ``blocks`` are ``[channels, n]``; no more of them are taken than needed.
+        ``samples`` is an array as in :meth:`enhance`, or blocks ``[channels, n]`` one after
+        another, of which no more are taken than needed.
+
+        Raises:
+            InvalidInputError: as :meth:`enhance`.
         """
-        return plan_recording(
-            self.model.info, blocks, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz
-        )
+        rate = whole_rate(sample_rate)
+        given = None if output_rate is None else whole_rate(output_rate, "output rate")
+        blocks = as_blocks(samples, rate)
+        return plan_recording(self.model.info, blocks, rate, output_rate=given, cutoff_hz=cutoff_hz)
 
     def stream(
         self, sample_rate: int, channels: int, plan: Plan
@@ -305,18 +325,23 @@ class Enhancer:
 
 def enhance(
     samples: ArrayLike,
-    sample_rate: int,
+    sample_rate: float,
     *,
-    output_rate: int | None = None,
+    output_rate: float | None = None,
     cutoff_hz: float | None = None,
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
     fidelity: float | None = None,
     strength_db: float = 0.0,
-) -> tuple[FloatArray, int]:
+) -> Enhanced:
     """Enhance an array with one call; see :class:`Enhancer` and :meth:`Enhancer.enhance`.
 
     Make an :class:`Enhancer` to do many: it loads the model once.
+
+    Example:
+        >>> samples, sample_rate = enhance(np.zeros((2, 8000)), 8000)
+        >>> samples.shape, sample_rate
+        ((2, 48000), 48000)
     """
     enhancer = Enhancer(model, device=device, fidelity=fidelity, strength_db=strength_db)
     return enhancer.enhance(samples, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
@@ -340,6 +365,10 @@ def _copy_path(
     suffix = path.suffix.lower()
     same_film = suffix in VIDEO_FORMATS and info.path.suffix.lower() == suffix
     return path if same_film or same_format(info, path, subtype) else None
+
+
+def _name(file: str | os.PathLike[str] | BinaryIO) -> Path:
+    return Path(file) if isinstance(file, (str, os.PathLike)) else name_of(file)
 
 
 def _at_least_16_bits(info: AudioInfo) -> AudioInfo:

@@ -1,9 +1,9 @@
 """Many files: which are meant, where each result goes, and enhancing them one by one or at once.
 
-Everything is decided before any work is done, so that a name that would be written twice, or an
-input that would be overwritten, is refused while nothing has been touched. Then :func:`run` yields
-one :class:`Outcome` a file: a bad file, or a process that dies over one, is an outcome like any
-other and never stops the rest.
+:func:`enhance_files` does it all. Everything is decided before any work is done, so that a name
+that would be written twice, or an input that would be overwritten, is refused while nothing has
+been touched. Then :func:`run` yields one :class:`Outcome` a file: a bad file, or a process that
+dies over one, is an outcome like any other and never stops the rest.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ from __future__ import annotations
 import glob
 import os
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, TypeGuard, cast
 
 from overtone import executor
 from overtone.audio.formats import INPUT_EXTENSIONS, OUTPUT_FORMATS
+from overtone.audio.reader import name_of
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.files import find_files
-from overtone.inference.enhancer import Enhancer, FileReport
+from overtone.inference.enhancer import Enhancer
+from overtone.inference.reports import EnhanceReport
 
 ENHANCED_MARK = ".enhanced"
 LOSSLESS_SUFFIX = ".flac"  # for what cannot be written in its own format, such as M4A
@@ -39,15 +42,26 @@ class Source:
 
 @dataclass(frozen=True)
 class Task:
-    """One file to enhance.
+    """One file to enhance; either end may be an open binary file.
 
     ``copy_to`` is where the source goes as it is if there is nothing to do; None where the
     destination was asked for by name.
     """
 
-    source: Path
-    destination: Path
+    source: Path | BinaryIO
+    destination: Path | BinaryIO
     copy_to: Path | None = None
+
+    @property
+    def name(self) -> Path:
+        """The source's name in messages."""
+        return self.source if isinstance(self.source, Path) else name_of(self.source)
+
+    def outputs(self, *, pictures: bool) -> list[Path]:
+        """Return the names that will be written."""
+        if not isinstance(self.destination, Path):
+            return []
+        return [self.destination, *([picture_path(self.destination)] if pictures else [])]
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class Outcome:
     """How one file went: a report, or a one-line error (and, for a defect, its traceback)."""
 
     source: Path
-    report: FileReport | None = None
+    report: EnhanceReport | None = None
     error: str | None = None
     defect: str | None = None
 
@@ -130,6 +144,10 @@ def _matching(pattern: str, exclude: Path | None, failures: list[Outcome]) -> It
             yield path
 
 
+def _is_stream(given: object) -> TypeGuard[BinaryIO]:
+    return hasattr(given, "read")
+
+
 def _is_audio_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in INPUT_EXTENSIONS
 
@@ -193,13 +211,12 @@ def part_existing(
     free: list[Task] = []
     failures: list[Outcome] = []
     for task in tasks:
-        outputs = [task.destination, *([picture_path(task.destination)] if pictures else [])]
-        taken = next((path for path in outputs if os.path.lexists(path)), None)
+        taken = next(filter(os.path.lexists, task.outputs(pictures=pictures)), None)
         if taken is None:
             free.append(task)
         else:
             reason = f"skipped, {taken} exists already; use overwrite=True to replace it"
-            failures.append(Outcome.failed(task.source, reason))
+            failures.append(Outcome.failed(task.name, reason))
     return free, failures
 
 
@@ -232,19 +249,18 @@ def _is_folder_name(output: str) -> bool:
 
 
 def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
-    inputs = {task.source.resolve() for task in tasks}
+    inputs = {task.name.resolve() for task in tasks}
     writers: dict[Path, Path] = {}
     for task in tasks:
-        if task.destination.resolve() in inputs:
-            raise InvalidInputError(
-                f"{task.destination} is an input and is never overwritten: name another output"
-            )
-        outputs = [task.destination, *([picture_path(task.destination)] if pictures else [])]
-        for output in outputs:
-            other = writers.setdefault(output.resolve(), task.source)
-            if other != task.source:
+        for output in task.outputs(pictures=pictures):
+            if output.resolve() in inputs:
                 raise InvalidInputError(
-                    f"{other} and {task.source} would both be written to {output}: "
+                    f"{output} is an input and is never overwritten: name another output"
+                )
+            other = writers.setdefault(output.resolve(), task.name)
+            if other != task.name:
+                raise InvalidInputError(
+                    f"{other} and {task.name} would both be written to {output}: "
                     "enhance them one at a time, each with its own output"
                 )
 
@@ -260,11 +276,11 @@ def _same(one: Path, other: Path) -> bool:
 class Settings:
     """What holds for every file of a batch, in the terms of ``Enhancer`` and ``enhance_file``."""
 
-    model: str = "auto"
+    model: str | os.PathLike[str] = "auto"
     device: str = "auto"
     fidelity: float | None = None
     strength_db: float = 0.0
-    output_rate: int | None = None
+    output_rate: float | None = None
     cutoff_hz: float | None = None
     subtype: str | None = None
     overwrite: bool = False
@@ -277,10 +293,10 @@ class EnhancesFiles(Protocol):
 
     def enhance_file(
         self,
-        source: Path,
-        destination: Path,
+        source: Path | BinaryIO,
+        destination: Path | BinaryIO,
         *,
-        output_rate: int | None = None,
+        output_rate: float | None = None,
         cutoff_hz: float | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
@@ -288,13 +304,121 @@ class EnhancesFiles(Protocol):
         copy_to: Path | None = None,
         skip_unchanged: bool = False,
         progress: Callable[[float], None] | None = None,
-    ) -> FileReport:
+    ) -> EnhanceReport:
         """Enhance ``source`` into ``destination``."""
         ...
 
 
 MakeEnhancer = Callable[[Settings, int | None], EnhancesFiles]
-Progress = Callable[[Path, float], None]  # a source and the fraction of it that is done, 0 to 1
+
+
+def enhance_files(
+    sources: str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | BinaryIO | None = None,
+    *,
+    model: str | os.PathLike[str] = "auto",
+    device: str = "auto",
+    fidelity: float | None = None,
+    strength_db: float = 0.0,
+    output_rate: float | None = None,
+    cutoff_hz: float | None = None,
+    subtype: str | None = None,
+    overwrite: bool = False,
+    tags: bool = True,
+    skip_unchanged: bool = False,
+    pictures: bool = False,
+    jobs: int = 1,
+    progress: Callable[[float, int], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Enhance files, and folders full of them; a bad file never stops the rest.
+
+    Args:
+        sources: files, folders (searched recursively) and glob patterns, one or many; or one open
+            binary file.
+        output: a file for one source, or a folder; None writes ``call.enhanced.wav`` beside
+            ``call.wav``. An open binary file takes the sound of one source, as WAV.
+        model: and ``device``, ``fidelity``, ``strength_db``: as :class:`Enhancer` has them.
+        output_rate: and ``cutoff_hz``, ``subtype``, ``overwrite``, ``tags``, ``skip_unchanged``: as
+            :meth:`Enhancer.enhance_file` has them.
+        pictures: a picture will be written beside each output, and its name must be free too.
+        jobs: files done at the same time, each by a process of one thread.
+        progress: is called with how many files are done, fractions included, and of how many.
+        on_outcome: is called with each outcome as soon as it is known.
+
+    Returns:
+        An :class:`Outcome` for every file, those that failed included, in the order in which they
+        were done.
+
+    Raises:
+        InvalidInputError: nothing can be done at all, as no file was found, or two would be
+            written to one name.
+        ModelError: there is no such model, or it cannot be used.
+
+    Example:
+        >>> enhance_files(["gone.wav"], "enhanced/")[0].error
+        'gone.wav: no such file or folder'
+    """
+    settings = Settings(
+        model=model,
+        device=device,
+        fidelity=fidelity,
+        strength_db=strength_db,
+        output_rate=output_rate,
+        cutoff_hz=cutoff_hz,
+        subtype=subtype,
+        overwrite=overwrite,
+        tags=tags,
+        skip_unchanged=skip_unchanged,
+    )
+    tasks, outcomes = _plan_tasks(sources, output, pictures=pictures)
+    if not overwrite:
+        tasks, existing = part_existing(tasks, pictures=pictures)
+        outcomes += existing
+    fractions: dict[Path, float] = {}
+
+    def advance(source: Path, fraction: float) -> None:
+        fractions[source] = fraction
+        if progress:
+            progress(sum(fractions.values()), len(tasks))
+
+    if on_outcome:
+        for failure in outcomes:
+            on_outcome(failure)
+    report = (lambda task, fraction: advance(task.name, fraction)) if progress else None
+    with closing(run(tasks, settings, jobs=jobs, progress=report)) as done:
+        for outcome in done:
+            advance(outcome.source, 1.0)
+            outcomes.append(outcome)
+            if on_outcome:
+                on_outcome(outcome)
+    return outcomes
+
+
+def _plan_tasks(
+    sources: str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | BinaryIO | None,
+    *,
+    pictures: bool,
+) -> tuple[list[Task], list[Outcome]]:
+    """Return what is to be done, and a failure for each argument that means no file."""
+    to = os.fspath(output) if isinstance(output, (str, os.PathLike)) else output
+    if _is_stream(sources):
+        if to is None:
+            raise InvalidInputError("a stream needs an output: a name, or another stream")
+        if isinstance(to, str) and _is_folder_name(to):
+            raise InvalidInputError(f"output {to}: a stream has no name to keep; name a file")
+        return [Task(sources, Path(to) if isinstance(to, str) else to)], []
+    given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    names = [os.fspath(name) for name in cast("Iterable[str | os.PathLike[str]]", given)]
+    found, failures = find_sources(names, exclude=Path(to) if isinstance(to, str) else None)
+    if not found and not failures:
+        raise InvalidInputError("nothing to do: the files found are *.enhanced.* already")
+    if to is None or isinstance(to, str):
+        return make_tasks(found, to, pictures=pictures), failures
+    if len(found) > 1:
+        raise InvalidInputError(f"one stream cannot take {len(found)} files: name a folder")
+    return [Task(source.path, to) for source in found], failures
 
 
 def run(
@@ -302,32 +426,25 @@ def run(
     settings: Settings,
     *,
     jobs: int = 1,
-    progress: Progress | None = None,
+    progress: Callable[[Task, float], None] | None = None,
     make_enhancer: MakeEnhancer | None = None,
 ) -> Generator[Outcome, None, None]:
     """Enhance every task and yield its outcome as it is known.
 
     With ``jobs`` above 1 that many processes, of one thread each, share the tasks; outcomes then
     come in the order of completion. Close the iterator (or leave it) to stop: files half done
-    leave nothing behind. ``progress`` is called with a source and the fraction of it done.
+    leave nothing behind. ``progress`` is called with a task and the fraction of it done.
 
     Raises OvertoneError if no file at all can be enhanced, as when the model is not found.
     """
-
-    def report(task: Task, fraction: float) -> None:
-        if progress:
-            progress(task.source, fraction)
-
     init = partial(make_enhancer or make_default_enhancer, settings, 1 if jobs > 1 else None)
     work = partial(_enhance_one, settings)
-    for _, outcome in executor.map(
-        init, work, tasks, jobs=jobs, progress=report if progress else None, lost=_lost
-    ):
+    for _, outcome in executor.map(init, work, tasks, jobs=jobs, progress=progress, lost=_lost):
         yield outcome
 
 
 def _lost(task: Task, reason: str) -> Outcome:
-    return Outcome.failed(task.source, reason)
+    return Outcome.failed(task.name, reason)
 
 
 def make_default_enhancer(settings: Settings, threads: int | None) -> EnhancesFiles:
@@ -348,7 +465,8 @@ def _enhance_one(
     progress: Callable[[float], None],
 ) -> Outcome:
     try:
-        task.destination.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(task.destination, Path):
+            task.destination.parent.mkdir(parents=True, exist_ok=True)
         report = enhancer.enhance_file(
             task.source,
             task.destination,
@@ -362,12 +480,12 @@ def _enhance_one(
             progress=progress,
         )
     except OvertoneError as error:
-        return Outcome.failed(task.source, str(error))
+        return Outcome.failed(task.name, str(error))
     except OSError as error:
-        return Outcome.failed(task.source, describe_os_error(error))
+        return Outcome.failed(task.name, describe_os_error(error))
     except MemoryError:
-        return Outcome.failed(task.source, "not enough memory")
+        return Outcome.failed(task.name, "not enough memory")
     except Exception as error:  # a defect of ours must not cost the user the other files
         reason = f"internal error, please report it: {type(error).__name__}: {error}"
-        return Outcome.failed(task.source, reason, defect=traceback.format_exc())
-    return Outcome(task.source, report=report)
+        return Outcome.failed(task.name, reason, defect=traceback.format_exc())
+    return Outcome(task.name, report=report)

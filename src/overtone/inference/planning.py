@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
 from overtone.dsp.level import LevelMeter
-from overtone.inference.checks import check_cutoff
+from overtone.inference.checks import as_recording, check_cutoff
 from overtone.inference.family import ModelInfo
 
 FloatArray = NDArray[np.float32]
@@ -123,6 +124,15 @@ def has_low_rate(sample_rate: int, rate_out: int) -> bool:
 def is_audible(block: FloatArray) -> bool:
     """Tell whether ``[channels, n]`` says anything about cutoff and level."""
     return bool(block.size and np.sqrt(np.mean(block**2)) > AUDIBLE_RMS)
+
+
+def as_blocks(samples: ArrayLike | Iterable[FloatArray], sample_rate: int) -> Iterable[FloatArray]:
+    """Return blocks ``[channels, n]``, which may come one after another, or from one array."""
+    if isinstance(samples, Iterator):
+        return samples
+    if isinstance(samples, list | tuple) and samples and np.ndim(samples[0]) == 2:
+        return cast("Sequence[FloatArray]", samples)
+    return split(as_recording(cast("ArrayLike", samples)), sample_rate)
 
 
 def split(channels: FloatArray, sample_rate: int) -> Iterator[FloatArray]:

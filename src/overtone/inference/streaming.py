@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import QUALITY, StreamResampler, resampled_length
 from overtone.errors import InvalidInputError
-from overtone.inference.checks import MAX_CHANNELS, as_channels, check_cutoff, check_rates
+from overtone.inference.checks import MAX_CHANNELS, as_channels, as_number, check_cutoff, whole_rate
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.family import ModelInfo
 from overtone.inference.pipeline import EnhanceStream, Fifo, Route
@@ -74,10 +74,10 @@ class StreamEnhancer:
 
     def __init__(
         self,
-        sample_rate: int,
+        sample_rate: float,
         channels: int = 1,
         *,
-        output_rate: int | None = None,
+        output_rate: float | None = None,
         cutoff_hz: float | None = None,
         level_dbfs: float | None = None,
         analysis_s: float = 0.0,
@@ -89,7 +89,8 @@ class StreamEnhancer:
         fidelity: float | None = None,
         strength_db: float = 0.0,
     ) -> None:
-        check_rates(sample_rate, output_rate)
+        sample_rate = whole_rate(sample_rate)
+        output_rate = None if output_rate is None else whole_rate(output_rate, "output rate")
         _check_stream(sample_rate, channels, cutoff_hz, level_dbfs, analysis_s)
         self.sample_rate, self.channels = sample_rate, channels
         self.output_rate = output_rate or default_output_rate(sample_rate)
@@ -278,12 +279,12 @@ def _check_stream(
     level_dbfs: float | None,
     analysis_s: float,
 ) -> None:
-    if channels != int(channels) or not 1 <= channels <= MAX_CHANNELS:
+    if as_number(channels, "channels") != int(channels) or not 1 <= channels <= MAX_CHANNELS:
         raise InvalidInputError(f"{channels} channels; a stream has 1 to {MAX_CHANNELS}")
     check_cutoff(cutoff_hz, sample_rate)
-    if level_dbfs is not None and not -100 <= level_dbfs <= 0:
+    if level_dbfs is not None and not -100 <= as_number(level_dbfs, "level_dbfs") <= 0:
         raise InvalidInputError(f"level {level_dbfs:g} dBFS: must be within -100 to 0")
-    if not 0 <= analysis_s <= ANALYSIS_S:
+    if not 0 <= as_number(analysis_s, "analysis_s") <= ANALYSIS_S:
         raise InvalidInputError(
             f"analysis_s {analysis_s:g} s: must be within 0 to {ANALYSIS_S:g} s"
         )

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from overtone.audio.reader import AudioReader
 from overtone.errors import OvertoneError
-from overtone.inference.enhancer import Enhancer, FileReport
+from overtone.inference.enhancer import Enhancer
+from overtone.inference.reports import EnhanceReport
 from overtone.serve.options import SUBTYPES, Options, Report
 from overtone.serve.settings import Limits
 
@@ -129,7 +130,7 @@ def enhance(task: Task, progress: Callable[[float], None]) -> Report:
     return as_report(done, task.name)
 
 
-def as_report(done: FileReport, name: str) -> Report:
+def as_report(done: EnhanceReport, name: str) -> Report:
     """A library's report without paths of this machine."""
     return Report(
         source=name,
