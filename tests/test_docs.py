@@ -31,7 +31,7 @@ GUIDE = [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md"))]
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"(<!-- not run: .*? -->\n\n)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
-RUN = ("enhance", "models", "plot")
+RUN = ("enhance", "inspect", "models", "plot")
 README_WORDS = 900
 
 

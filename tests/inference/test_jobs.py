@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from overtone.audio.sources import find_sources
 from overtone.errors import InvalidInputError
-from overtone.inference.jobs import find_sources, make_tasks, part_existing
+from overtone.inference.jobs import make_tasks, part_existing
 
 
 @pytest.fixture
@@ -32,7 +33,9 @@ def tree(tmp_path, monkeypatch):
 
 def found(*arguments, **options):
     sources, failures = find_sources(arguments, **options)
-    return [source.path.as_posix() for source in sources], [str(f.error) for f in failures]
+    return [source.path.as_posix() for source in sources], [
+        f"{path}: {reason}" for path, reason in failures
+    ]
 
 
 def planned(*arguments, output=None, **options):

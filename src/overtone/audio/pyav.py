@@ -150,6 +150,28 @@ class PyavDecoder:
         if self._part.cut_off:
             raise self._damage(decoded, "it ends too soon")
 
+    def piece(self, start: int, count: int) -> NDArray[np.float32]:
+        """Return ``[channels, n]`` from about sample ``start`` on, ``n`` at most ``count``.
+
+        Raises AudioFileError where decoding fails.
+        """
+        stream = self._container.streams.audio[0]
+        at = int(start / self.info.sample_rate / stream.time_base) + (stream.start_time or 0)
+        chunks: list[NDArray[np.float32]] = []
+        try:
+            self._container.seek(at, stream=stream)
+            for chunk in self._decoded():
+                chunks.append(chunk)
+                count -= chunk.shape[1]
+                if count <= 0:
+                    break
+        except (self._av.FFmpegError, ValueError) as error:
+            what = getattr(error, "strerror", None) or str(error)
+            raise self._damage(start, what) from error
+        if not chunks:
+            raise self._damage(start, "no sound follows")
+        return np.concatenate(chunks, axis=1)
+
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
         # Interleaved, since PyAV 18 takes the pointer after the eighth of separate channels for a
         # ninth and crashes the process.

@@ -88,7 +88,7 @@ class AudioReader:
                 self.path = name_of(source)
                 file = self._seekable(source)
             self._file, part = file, first_part(file, self.path)
-            self._start = part.start
+            self._start, self._joined = part.start, part.end is not None
             self._decoder = _open_decoder(part)
         except BaseException:
             self._opened.close()
@@ -119,19 +119,37 @@ class AudioReader:
             raise InvalidInputError(f"block_frames must be at least 1, not {block_frames}")
         position = 0
         for block in _in_blocks(self._chunks(block_frames), block_frames):
-            finite = np.isfinite(block)
-            if not finite.all():
-                first = position + int(np.argmin(finite.all(axis=0)))
-                raise AudioFileError(
-                    f"{self.path}: holds a sample that is not a finite number (NaN or Inf) "
-                    f"at {first / self.info.sample_rate:.4f} s; repair the file first"
-                )
+            if not np.isfinite(block).all():
+                first = position + _first_not_finite(block)
+                raise self._not_finite(first / self.info.sample_rate)
             yield block
             position += block.shape[1]
         if position == 0:
             raise AudioFileError(
                 f"{self.path}: holds no samples; get a whole copy, or leave it out"
             )
+
+    def excerpts(self, count: int, seconds: float) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        """Yield ``count`` pieces spread evenly over the file, with where they start in seconds.
+
+        No more is read than that. A file that is not longer is yielded whole, in pieces of a
+        second; so is one whose length its header does not tell, or that was joined from several.
+
+        Raises:
+            AudioFileError: as :meth:`blocks`, if only in what is read.
+        """
+        rate, frames = self.info.sample_rate, self.info.frames
+        size = round(seconds * rate)
+        if frames is None or frames <= count * size or self._joined:
+            for number, block in enumerate(self.blocks(rate)):
+                yield float(number), block
+            return
+        for number in range(count):
+            start = number * (frames - size) // (count - 1)
+            block = self._decoder.piece(start, size)
+            if not np.isfinite(block).all():
+                raise self._not_finite((start + _first_not_finite(block)) / rate)
+            yield start / rate, block
 
     def carried(self) -> Carried:
         """Return what the file carries besides sound: tags, cover art, cue points and so on."""
@@ -153,6 +171,12 @@ class AudioReader:
                     skip = max(0, skip - block.shape[1])
                 part = decoder.next_part()
 
+    def _not_finite(self, at_s: float) -> AudioFileError:
+        return AudioFileError(
+            f"{self.path}: holds a sample that is not a finite number (NaN or Inf) "
+            f"at {at_s:.4f} s; repair the file first"
+        )
+
     def _check_same_kind(self, info: AudioInfo) -> None:
         given = (info.sample_rate, info.channels)
         if given != (self.info.sample_rate, self.info.channels):
@@ -168,6 +192,10 @@ class AudioReader:
     def __exit__(self, *exception: object) -> None:
         self._decoder.close()
         self._opened.close()
+
+
+def _first_not_finite(block: NDArray[np.float32]) -> int:
+    return int(np.argmin(np.isfinite(block).all(axis=0)))
 
 
 def _open_binary(path: Path) -> BinaryIO:

@@ -81,8 +81,7 @@ class SndfileDecoder:
 
         Raises AudioFileError where decoding fails or the file is shorter than its header says.
         """
-        if self._part.cut_off or _is_cut_off(self._file):
-            raise self._damage(self._file.frames)
+        self._require_whole()
         self._file.close()
         self._stream.seek(0)
         self._file = _StreamedSoundFile(self._stream)
@@ -102,6 +101,25 @@ class SndfileDecoder:
             yield np.ascontiguousarray(block.T)
         self._position = position
         self._check_end(position)
+
+    def piece(self, start: int, count: int) -> NDArray[np.float32]:
+        """Return ``[channels, count]`` from sample ``start`` on, without reading what is before.
+
+        Raises AudioFileError where decoding fails.
+        """
+        self._require_whole()
+        try:
+            self._file.seek(start)
+            samples = self._file.read(count, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise self._damage(start) from error
+        if len(samples) < count:
+            raise self._damage(start + len(samples))
+        return np.ascontiguousarray(samples.T)
+
+    def _require_whole(self) -> None:
+        if self._part.cut_off or _is_cut_off(self._file):
+            raise self._damage(self._file.frames)
 
     def next_part(self) -> Part | None:
         """Return what of the file follows, once :meth:`blocks` has come to its end."""

@@ -204,7 +204,8 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
     import numpy as np
 
     from overtone.audio.reader import AudioReader
-    from overtone.inference.jobs import describe_os_error, picture_path
+    from overtone.audio.sources import describe_os_error
+    from overtone.inference.jobs import picture_path
     from overtone.report import plot_spectrograms
 
     report = outcome.report

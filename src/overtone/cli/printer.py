@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from overtone.cli.options import in_options
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from overtone.inference.jobs import Outcome
 
@@ -26,8 +26,7 @@ class Printer:
         self._as_json = as_json
         self._quiet = quiet
         self._reports = sys.stderr if to_stderr else sys.stdout
-        self._bar: Progress | None = None
-        self._bar_task: TaskID | None = None
+        self._bar: Bar | None = None
 
     def outcome(self, outcome: Outcome) -> None:
         """Print how one file went."""
@@ -42,25 +41,16 @@ class Printer:
 
     def advance(self, done: float, files: int) -> None:
         """Move the bar: so many of the files are done."""
-        if self._bar is not None and self._bar_task is not None:
-            name = "enhancing" if files == 1 else f"enhancing {files} files"
-            self._bar.update(self._bar_task, description=name, completed=done, total=files)
+        if self._bar is not None:
+            self._bar(done, files)
 
     @contextmanager
     def progress(self) -> Iterator[None]:
         """Show a bar while the context lasts, if there is anyone to see."""
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet:
             yield
             return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        # The reports may go to a file while the bar is on the terminal: redirect neither.
-        console = Console(stderr=True)
-        with Progress(
-            console=console, transient=True, redirect_stdout=False, redirect_stderr=False
-        ) as self._bar:
-            self._bar_task = self._bar.add_task("enhancing", total=None)
+        with bar("enhancing") as self._bar:
             try:
                 yield
             finally:
@@ -68,10 +58,47 @@ class Printer:
 
     def _print(self, text: str, stream: TextIO) -> None:
         if self._bar is not None and stream.isatty():
-            # On the bar's own terminal a line has to be put above it.
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bar.print(text)
         else:
             print(text, file=stream, flush=True)
+
+
+class Bar:
+    """A progress bar on standard error, over files; nothing where that is no terminal."""
+
+    def __init__(self, verb: str, progress: Progress | None = None) -> None:
+        self._verb, self._progress = verb, progress
+        self._task = progress.add_task(verb, total=None) if progress else None
+
+    def __call__(self, done: float, files: int) -> None:
+        """Show that so many of the files are done."""
+        if self._progress is not None and self._task is not None:
+            name = self._verb if files == 1 else f"{self._verb} {files} files"
+            self._progress.update(self._task, description=name, completed=done, total=files)
+
+    def print(self, text: str) -> None:
+        """Put a line above the bar, where it is on the same terminal."""
+        if self._progress is None:
+            print(text, flush=True)
+        else:
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bar(verb: str) -> Iterator[Bar]:
+    """Show a bar while the context lasts, if there is anyone to see."""
+    if not sys.stderr.isatty():
+        yield Bar(verb)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # The reports may go to a file while the bar is on the terminal: redirect neither.
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
+        yield Bar(verb, progress)
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from overtone.audio.formats import INPUT_EXTENSIONS
 from overtone.audio.reader import read_audio
+from overtone.audio.sources import find_sources
 from overtone.audio.writer import AudioWriter
 from overtone.data.splits import listed_names
 from overtone.degrade.spline import decimate, interpolate
@@ -21,7 +22,6 @@ from overtone.dsp.resample import resample
 from overtone.errors import InvalidInputError
 from overtone.evaluation.systems import System
 from overtone.files import refuse_existing
-from overtone.inference.jobs import find_sources
 from overtone.report import plot_spectrograms
 
 FloatArray = NDArray[np.float32]
@@ -96,7 +96,7 @@ def _sources(
             problems.append(f"{path}: neither audio nor a list (a .txt file, a name a line)")
         else:
             sources, failures = find_sources([argument], exclude=out)
-            problems += [failure.error or "" for failure in failures]
+            problems += [f"{path}: {reason}" for path, reason in failures]
             yield from ((source.path, source.root) for source in sources)
 
 

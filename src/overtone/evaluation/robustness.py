@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.reader import AudioReader
+from overtone.audio.sources import find_sources
 from overtone.degrade.codecs import fit
 from overtone.degrade.conditions import USUAL_CUTOFF_HZ, Condition, DegradedClip, Samples, matrix
 from overtone.dsp.bandwidth import estimate_cutoff
@@ -23,7 +24,6 @@ from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.edges import codec_edge_hz
 from overtone.files import sha256_of
 from overtone.inference.enhancer import Enhancer
-from overtone.inference.jobs import find_sources
 from overtone.metrics import METRICS, envelope_db, mean_scores, snr_db
 from overtone.metrics.spectral import band_bins, lsd_of_bins
 
@@ -171,7 +171,7 @@ def choose_clips(folder: Path, *, count: int, seconds: float, seed: int, model_r
         raise InvalidInputError(f"{folder}: no such folder; name one of full-band recordings")
     rng = np.random.default_rng(seed)
     sources, failures = find_sources([str(folder)])
-    problems = [failure.error for failure in failures if failure.error]
+    problems = [f"{path}: {reason}" for path, reason in failures]
     choice = Choice([], problems, [])
     short = silent = 0
     for path in _in_turns([source.path for source in sources], rng):

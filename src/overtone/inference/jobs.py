@@ -8,36 +8,25 @@ dies over one, is an outcome like any other and never stops the rest.
 
 from __future__ import annotations
 
-import glob
 import os
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeGuard, cast
 
 from overtone import executor
-from overtone.audio.formats import INPUT_EXTENSIONS, OUTPUT_FORMATS
+from overtone.audio.formats import OUTPUT_FORMATS
 from overtone.audio.reader import name_of
+from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, find_sources
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import InvalidInputError, OvertoneError
-from overtone.files import find_files
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.reports import EnhanceReport
 
-ENHANCED_MARK = ".enhanced"
 LOSSLESS_SUFFIX = ".flac"  # for what cannot be written in its own format, such as M4A
-
-
-@dataclass(frozen=True)
-class Source:
-    """An input file, and the folder its place in an output tree is counted from."""
-
-    path: Path
-    root: Path
 
 
 @dataclass(frozen=True)
@@ -78,84 +67,6 @@ class Outcome:
         """Return a failure whose message names the file, once."""
         named = reason if str(source) in reason else f"{source}: {reason}"
         return cls(source, error=" ".join(named.split()), defect=defect)
-
-
-def describe_os_error(error: OSError) -> str:
-    """Return an operating system's error as words: ``No space left on device: out.wav``."""
-    what = error.strerror or str(error) or type(error).__name__
-    return f"{what}: {error.filename}" if error.filename else what
-
-
-# What to read -----------------------------------------------------------------------------------
-
-
-def find_sources(
-    arguments: Sequence[str], *, exclude: Path | None = None
-) -> tuple[list[Source], list[Outcome]]:
-    """Resolve files, folders and glob patterns to the audio files they mean.
-
-    Folders are searched through and through, hidden names left out; patterns work where the shell
-    has not expanded them. Files named ``*.enhanced.*`` are results of an earlier run and left out,
-    unless such a file is the only argument. ``exclude`` is a folder (the output) not to search.
-
-    Returns the files in order, each once, and a failure for each argument that means none.
-    """
-    found: dict[Path, Source] = {}
-    failures: list[Outcome] = []
-    for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            sources = [Source(file, path) for file in _audio_in(path, exclude, failures)]
-        elif glob.has_magic(argument) and not path.exists():
-            root = _fixed_part(path)
-            sources = [Source(file, root) for file in _matching(argument, exclude, failures)]
-        elif path.exists():
-            sources = [Source(path, path.parent)]
-        else:
-            failures.append(Outcome.failed(path, "no such file or folder"))
-            continue
-        if not sources:
-            failures.append(Outcome.failed(path, "no audio file found here"))
-        for source in sources:
-            alone = len(arguments) == 1 and source.path == path
-            if alone or not is_enhanced(source.path):
-                found.setdefault(source.path.resolve(), source)
-    return list(found.values()), failures
-
-
-def is_enhanced(path: Path) -> bool:
-    """Tell whether the name says that the file is a result, as in ``call.enhanced.wav``."""
-    return path.stem.endswith(ENHANCED_MARK)
-
-
-def _audio_in(folder: Path, exclude: Path | None, failures: list[Outcome]) -> Iterator[Path]:
-    def note(error: OSError) -> None:
-        failures.append(Outcome.failed(Path(error.filename), describe_os_error(error)))
-
-    return find_files(folder, INPUT_EXTENSIONS, exclude=exclude, on_error=note)
-
-
-def _matching(pattern: str, exclude: Path | None, failures: list[Outcome]) -> Iterator[Path]:
-    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns too)
-        path = Path(match)
-        if path.is_dir():
-            yield from _audio_in(path, exclude, failures)
-        elif _is_audio_name(path.name):
-            yield path
-
-
-def _is_stream(given: object) -> TypeGuard[BinaryIO]:
-    return hasattr(given, "read")
-
-
-def _is_audio_name(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in INPUT_EXTENSIONS
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """Return the folders of a pattern that hold no wildcard: ``a/b`` for ``a/b/*/c*.wav``."""
-    fixed = takewhile(lambda part: not glob.has_magic(part), pattern.parts)
-    return Path(*fixed)
 
 
 # Where to write ---------------------------------------------------------------------------------
@@ -267,6 +178,10 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
 
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
+
+
+def _is_stream(given: object) -> TypeGuard[BinaryIO]:
+    return hasattr(given, "read")
 
 
 # The work ----------------------------------------------------------------------------------------
@@ -411,7 +326,8 @@ def _plan_tasks(
         return [Task(sources, Path(to) if isinstance(to, str) else to)], []
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     names = [os.fspath(name) for name in cast("Iterable[str | os.PathLike[str]]", given)]
-    found, failures = find_sources(names, exclude=Path(to) if isinstance(to, str) else None)
+    found, reasons = find_sources(names, exclude=Path(to) if isinstance(to, str) else None)
+    failures = [Outcome.failed(path, reason) for path, reason in reasons]
     if not found and not failures:
         raise InvalidInputError("nothing to do: the files found are *.enhanced.* already")
     if to is None or isinstance(to, str):

@@ -1,0 +1,96 @@
+"""Which audio files are meant by the names, folders and patterns that a user gives."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from overtone.audio.formats import INPUT_EXTENSIONS
+from overtone.files import find_files
+
+ENHANCED_MARK = ".enhanced"
+
+Failure = tuple[Path, str]  # what was asked for, and why there is none
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input file, and the folder its place in an output tree is counted from."""
+
+    path: Path
+    root: Path
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return an operating system's error as words: ``No space left on device: out.wav``."""
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{what}: {error.filename}" if error.filename else what
+
+
+def find_sources(
+    arguments: Sequence[str], *, exclude: Path | None = None, results: bool = False
+) -> tuple[list[Source], list[Failure]]:
+    """Resolve files, folders and glob patterns to the audio files they mean.
+
+    Folders are searched through and through, hidden names left out; patterns work where the shell
+    has not expanded them. Files named ``*.enhanced.*`` are results of an earlier run and left out,
+    unless such a file is the only argument, or ``results`` are wanted. ``exclude`` is a folder
+    (the output) not to search.
+
+    Returns the files in order, each once, and a failure for each argument that means none.
+    """
+    found: dict[Path, Source] = {}
+    failures: list[Failure] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            sources = [Source(file, path) for file in _audio_in(path, exclude, failures)]
+        elif glob.has_magic(argument) and not path.exists():
+            root = _fixed_part(path)
+            sources = [Source(file, root) for file in _matching(argument, exclude, failures)]
+        elif path.exists():
+            sources = [Source(path, path.parent)]
+        else:
+            failures.append((path, "no such file or folder"))
+            continue
+        if not sources:
+            failures.append((path, "no audio file found here"))
+        for source in sources:
+            alone = len(arguments) == 1 and source.path == path
+            if alone or results or not is_enhanced(source.path):
+                found.setdefault(source.path.resolve(), source)
+    return list(found.values()), failures
+
+
+def is_enhanced(path: Path) -> bool:
+    """Tell whether the name says that the file is a result, as in ``call.enhanced.wav``."""
+    return path.stem.endswith(ENHANCED_MARK)
+
+
+def _audio_in(folder: Path, exclude: Path | None, failures: list[Failure]) -> Iterator[Path]:
+    def note(error: OSError) -> None:
+        failures.append((Path(error.filename), describe_os_error(error)))
+
+    return find_files(folder, INPUT_EXTENSIONS, exclude=exclude, on_error=note)
+
+
+def _matching(pattern: str, exclude: Path | None, failures: list[Failure]) -> Iterator[Path]:
+    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns too)
+        path = Path(match)
+        if path.is_dir():
+            yield from _audio_in(path, exclude, failures)
+        elif _is_audio_name(path.name):
+            yield path
+
+
+def _is_audio_name(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in INPUT_EXTENSIONS
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folders of a pattern that hold no wildcard: ``a/b`` for ``a/b/*/c*.wav``."""
+    fixed = takewhile(lambda part: not glob.has_magic(part), pattern.parts)
+    return Path(*fixed)
