@@ -230,3 +230,12 @@ def test_mutagen_is_not_loaded_to_read_sound() -> None:
     program = "import sys, overtone.inference.enhancer; sys.exit('mutagen' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
     assert mutagen.version
+
+
+def test_without_mutagen_tags_are_named_and_chunks_still_carried(monkeypatch) -> None:
+    monkeypatch.setattr("overtone.audio.carried.has_mutagen", lambda: False)
+    for kind, said in (("FLAC", True), ("WAV", False)):
+        file = io.BytesIO()
+        soundfile.write(file, np.zeros(RATE), RATE, format=kind)
+        unread = read_carried(file, RATE).unread
+        assert ("pip install 'overtone[formats]'" in unread) == said

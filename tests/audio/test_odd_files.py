@@ -367,3 +367,30 @@ def test_an_m4a_with_its_index_in_front_is_refused_when_cut(
     path.write_bytes(content[: len(content) * 3 // 4])
     with pytest.raises(AudioFileError, match=r"a\.m4a: .*cut off at 1\.\d+ s"):
         read_audio(path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind"), [("ac3", "ac3"), ("eac3", "eac3"), ("mp2", "mp2"), ("mp2", "mpegts")]
+)
+def test_a_stream_of_frames_that_ends_within_one_is_cut(speech, tmp_path, codec, kind) -> None:
+    whole = encode(tmp_path / "whole", speech, codec, kind=kind, bit_rate=128_000)
+    assert seconds(whole) == pytest.approx(speech.shape[1] / RATE, abs=0.05)
+    content = whole.read_bytes()
+    (tmp_path / "cut").write_bytes(content[: len(content) * 3 // 5 + 7])
+    with pytest.raises(AudioFileError, match="it ends too soon"):
+        read_audio(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_mono_and_stereo_streams_in_one_file_take_the_channels_of_the_first(
+    speech: Samples, tmp_path: Path, first: int
+) -> None:
+    parts = [np.repeat(speech, channels, axis=0) for channels in (first, 3 - first)]
+    content = b"".join(sndfile_bytes(part, "OGG", "VORBIS") for part in parts)
+    (tmp_path / "chained.ogg").write_bytes(content)
+    samples, _ = read_audio(tmp_path / "chained.ogg")
+    assert samples.shape == (first, 2 * speech.shape[1])
+    alone, _ = read_audio(io.BytesIO(sndfile_bytes(parts[1], "OGG", "VORBIS")))
+    np.testing.assert_allclose(
+        samples[:, speech.shape[1] :].mean(axis=0), alone.mean(axis=0), atol=1e-6
+    )

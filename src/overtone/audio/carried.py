@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from overtone.audio.riff import Chunk, read_chunks
-from overtone.audio.tags import INFO, Chapter, Tags, info_list, read_tags, write_tags
+from overtone.audio.tags import INFO, Chapter, Tags, has_mutagen, info_list, read_tags, write_tags
 
 # Chunks of a WAV file that describe the samples as they lie there, and padding.
 _OF_THE_SOUND = (b"fmt ", b"data", b"fact", b"ds64", b"PEAK", b"JUNK", b"junk", b"FLLR", b"PAD ")
@@ -27,6 +27,7 @@ _NAMES = {
     b"axml": "XML (axml)",
     b"inst": "instrument data (inst)",
 }
+_NEEDS_MUTAGEN = "they need pip install 'overtone[formats]'"
 # Loops and points are small; a chunk of more than this is not worth the memory.
 _MAX_CHUNK_BYTES = 1 << 24
 
@@ -38,14 +39,14 @@ class Carried:
     sample_rate: int
     tags: Tags = field(default_factory=Tags)
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
-    unreadable: bool = False
+    unread: str = ""  # what there may be besides, and why it was not read
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to carry over or to tell of."""
         tags = self.tags
         in_tags = tags.texts or tags.pictures or tags.chapters or tags.frames
-        return not (in_tags or self.chunks or self.unreadable)
+        return not (in_tags or self.chunks or self.unread)
 
 
 def read_carried(file: BinaryIO, sample_rate: int, start: int = 0) -> Carried:
@@ -62,16 +63,23 @@ def read_carried(file: BinaryIO, sample_rate: int, start: int = 0) -> Carried:
             content = chunk.read(file)
             if len(content) == chunk.size:
                 carried.chunks.append((chunk.name, content))
+    if has_mutagen():
+        if magic not in (b"RF64", b"BW64"):  # which mutagen takes for MP3
+            _add_tags(carried, file)
+    elif not is_wav:
+        carried.unread = f"tags, if there are any ({_NEEDS_MUTAGEN})"
+    _add_from_chunks(carried)
+    return carried
+
+
+def _add_tags(carried: Carried, file: BinaryIO) -> None:
     import mutagen
 
     # mutagen's parsers raise whatever a damaged tag leads them to.
     try:
-        if magic not in (b"RF64", b"BW64"):  # which mutagen takes for MP3
-            carried.tags = read_tags(file)
+        carried.tags = read_tags(file)
     except (mutagen.MutagenError, ValueError, KeyError, struct.error, EOFError):
-        carried.unreadable = True
-    _add_from_chunks(carried)
-    return carried
+        carried.unread = "damaged tags"
 
 
 def _add_from_chunks(carried: Carried) -> None:
@@ -125,7 +133,7 @@ def write_carried(
     ``container`` and ``subtype`` are libsndfile's names of what the file is, ``sample_rate`` its
     own in Hz.
     """
-    left = ["damaged tags"] if carried.unreadable else []
+    left = [carried.unread] if carried.unread else []
     is_wav = container in ("WAV", "RF64")
     if is_wav and carried.chunks:
         ratio = sample_rate / carried.sample_rate
@@ -145,19 +153,24 @@ def write_carried(
         chunks = [(b"LIST", info_list(tags)), *_cue_chunks(tags.chapters, sample_rate)]
         append_chunks(path, [(name, content) for name, content in chunks if content])
         tags = replace(tags, chapters=[])
-    import mutagen
-
-    try:
-        written = write_tags(path, container, subtype, tags)
-    except (mutagen.MutagenError, ValueError, TypeError):
-        written = False
-    if not written:
+    if not _written(path, container, subtype, tags):
         kinds = {"tags": tags.texts and not is_wav, "cover art": tags.pictures}
         kinds |= {"chapters": tags.chapters, "other tags": tags.frames}
         left += [kind for kind, there in kinds.items() if there]
     elif tags.frames and container not in ("MP3", "WAV", "AIFF"):
         left += [f"ID3 frames ({', '.join(sorted({f.FrameID for f in tags.frames}))})"]
     return tuple(left)
+
+
+def _written(path: Path, container: str, subtype: str, tags: Tags) -> bool:
+    if not has_mutagen():
+        return False
+    import mutagen
+
+    try:
+        return write_tags(path, container, subtype, tags)
+    except (mutagen.MutagenError, ValueError, TypeError):
+        return False
 
 
 def _cue_chunks(chapters: list[Chapter], sample_rate: int) -> list[tuple[bytes, bytes]]:

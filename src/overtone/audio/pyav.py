@@ -30,6 +30,10 @@ _PROMISING = frozenset(
 _TO_THE_SAMPLE = frozenset(("mov", "tta", "wv"))
 # Durations are given in milliseconds, and in whole packets.
 _DURATION_TOLERANCE_S = 0.1
+# Packets of one size but for padding: a last one that is smaller was cut. Their decoders drop it.
+_EVEN_CODECS = frozenset(("mp1", "mp2", "ac3", "eac3"))
+_EVEN = 0.98
+_TS_PACKET_BYTES = (188, 192, 204)
 
 
 def has_pyav() -> bool:
@@ -147,7 +151,10 @@ class PyavDecoder:
         promised_s = self._promised_s
         if promised_s is not None and seconds < promised_s - _DURATION_TOLERANCE_S:
             raise self._damage(decoded, f"its header promises {promised_s:.3f} s")
-        if self._part.cut_off:
+        partial = self.container == "mpegts" and all(
+            self._stream.size % size for size in _TS_PACKET_BYTES
+        )
+        if self._part.cut_off or self._ends_early or partial:
             raise self._damage(decoded, "it ends too soon")
 
     def piece(self, start: int, count: int) -> NDArray[np.float32]:
@@ -176,10 +183,17 @@ class PyavDecoder:
         # Interleaved, since PyAV 18 takes the pointer after the eighth of separate channels for a
         # ninth and crashes the process.
         converter = self._av.AudioResampler(format="flt")
-        for frame in self._container.decode(audio=0):
-            for converted in converter.resample(frame):
-                flat: NDArray[np.float32] = converted.to_ndarray()
-                yield np.ascontiguousarray(flat.reshape(-1, self.info.channels).T)
+        even = self._container.streams.audio[0].codec_context.name in _EVEN_CODECS
+        smallest, self._ends_early = None, False
+        for packet in self._container.demux(audio=0):
+            if packet.size:
+                short = even and smallest is not None and packet.size < _EVEN * smallest
+                self._ends_early = packet.is_corrupt or short
+                smallest = min(packet.size, smallest or packet.size)
+            for frame in packet.decode():
+                for converted in converter.resample(frame):
+                    flat: NDArray[np.float32] = converted.to_ndarray()
+                    yield np.ascontiguousarray(flat.reshape(-1, self.info.channels).T)
 
     def tags(self) -> Tags:
         """Return the texts and chapters that FFmpeg finds, for containers unknown to mutagen."""

@@ -167,7 +167,7 @@ class AudioReader:
                 self._check_same_kind(decoder.info)
                 skip = part.skip_frames
                 for block in decoder.blocks(block_frames):
-                    yield block[:, skip:]
+                    yield _with_channels(block[:, skip:], self.info.channels)
                     skip = max(0, skip - block.shape[1])
                 part = decoder.next_part()
 
@@ -178,12 +178,15 @@ class AudioReader:
         )
 
     def _check_same_kind(self, info: AudioInfo) -> None:
-        given = (info.sample_rate, info.channels)
-        if given != (self.info.sample_rate, self.info.channels):
+        same_channels = info.channels == self.info.channels or 1 in (
+            info.channels,
+            self.info.channels,
+        )
+        if info.sample_rate != self.info.sample_rate or not same_channels:
             raise AudioFileError(
                 f"{self.path}: is joined from streams of {self.info.sample_rate} Hz, "
-                f"{self.info.channels} channels and {given[0]} Hz, {given[1]} channels; "
-                "split it into a file for each"
+                f"{self.info.channels} channels and {info.sample_rate} Hz, {info.channels} "
+                "channels; split it into a file for each"
             )
 
     def __enter__(self) -> Self:
@@ -192,6 +195,13 @@ class AudioReader:
     def __exit__(self, *exception: object) -> None:
         self._decoder.close()
         self._opened.close()
+
+
+def _with_channels(block: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Return mono as many channels, or the mean of many as mono."""
+    if len(block) == channels:
+        return block
+    return block.mean(axis=0, keepdims=True) if channels == 1 else np.repeat(block, channels, 0)
 
 
 def _first_not_finite(block: NDArray[np.float32]) -> int:

@@ -1,4 +1,6 @@
-"""Tags, cover art and chapters, from one format's way of writing them to another's (mutagen).
+"""Tags, cover art and chapters, from one format's way of writing them to another's.
+
+mutagen parses them (extra ``formats``, as it is under the GPL and the core install permissive).
 
 Tags are named as in Vorbis comments ("title", "artist", "tracknumber"), in small letters.
 """
@@ -6,6 +8,7 @@ Tags are named as in Vorbis comments ("title", "artist", "tracknumber"), in smal
 from __future__ import annotations
 
 import base64
+import importlib.util
 import re
 import struct
 from dataclasses import dataclass, field
@@ -57,6 +60,11 @@ _OF_THE_FILE = frozenset(
     ("encoder", "encoder_options", "metadata_block_picture", "cuesheet", "duration")
 ) | frozenset(("major_brand", "minor_version", "compatible_brands", "creation_time"))
 _CHAPTER = re.compile(r"chapter(\d{1,3})(name)?")
+
+
+def has_mutagen() -> bool:
+    """Tell whether mutagen is installed, which the extra ``formats`` brings."""
+    return importlib.util.find_spec("mutagen") is not None
 
 
 @dataclass(frozen=True)
