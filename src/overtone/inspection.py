@@ -286,7 +286,7 @@ def rails(block: FloatArray) -> Rails:
 
 
 def _joined_rails(one: Rails, other: Rails) -> Rails:
-    """What both pieces reach; samples count only where that is as far as in the whole."""
+    """Return what both pieces reach; samples count only where that is as far as in the whole."""
     if not one[0].size:
         return other
     top = np.maximum(one[0], other[0])
@@ -339,7 +339,7 @@ def inspect_files(
 
 
 def _ready() -> None:
-    """Nothing has to be loaded."""
+    """Load nothing: there is no model."""
 
 
 def _lost(path: Path, reason: str) -> Inspected:

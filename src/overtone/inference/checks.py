@@ -57,7 +57,7 @@ def as_channels(samples: ArrayLike) -> FloatArray:
 
 
 def as_recording(samples: ArrayLike) -> FloatArray:
-    """:func:`as_channels` of a whole recording, which is not empty and longer than wide."""
+    """Return :func:`as_channels` of a recording, which is not empty and longer than wide."""
     channels = as_channels(samples)
     if not channels.shape[1]:
         raise InvalidInputError("samples are empty; give at least one")
@@ -70,7 +70,7 @@ def as_recording(samples: ArrayLike) -> FloatArray:
 
 
 def whole_rate(rate: float, what: str = "sample rate") -> int:
-    """The rate in Hz as an integer; refuse text, fractions, and all outside 1 kHz to 384 kHz."""
+    """Return the rate in Hz as an integer; refuse text, fractions, and what is out of range."""
     number = as_number(rate, what)
     if number != int(number) or not MIN_RATE_HZ <= number <= MAX_RATE_HZ:
         raise InvalidInputError(
@@ -80,7 +80,7 @@ def whole_rate(rate: float, what: str = "sample rate") -> int:
 
 
 def as_number(value: float, what: str) -> float:
-    """A real, finite number as a float; refuse everything else, text above all."""
+    """Return a real, finite number as a float; refuse everything else, text above all."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InvalidInputError(f"{what} must be a number, not {value!r}")
     return float(value)
