@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overtone import executor
 from overtone.audio.formats import FLOAT_SUBTYPES, INTEGER_BITS, AudioInfo
-from overtone.audio.reader import AudioReader
+from overtone.audio.reader import AudioReader, is_stream, name_of
 from overtone.audio.sources import describe_os_error, find_sources
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
 from overtone.dsp.level import LevelMeter
@@ -298,7 +298,7 @@ def _joined_rails(one: Rails, other: Rails) -> Rails:
 
 
 def inspect_files(
-    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    sources: str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]],
     *,
     jobs: int = 1,
     progress: Callable[[float, int], None] | None = None,
@@ -307,7 +307,8 @@ def inspect_files(
     """Inspect files and folders full of them; a bad file never stops the rest.
 
     Args:
-        sources: files, folders (searched recursively) and glob patterns, one or many.
+        sources: files, folders (searched recursively) and glob patterns, one or many; or one open
+            binary file.
         jobs: files done at the same time, each by a process.
         progress: is called with how many files are done, and of how many.
         on_result: is called with each result as soon as it is known.
@@ -321,35 +322,47 @@ def inspect_files(
         >>> result.error
         'gone.wav: no such file or folder'
     """
-    given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-    found, failures = find_sources([os.fspath(name) for name in given], results=True)
+    names: list[str] = []
+    streams: list[BinaryIO] = []
+    if is_stream(sources):
+        streams = [sources]
+    else:
+        given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+        names = [os.fspath(name) for name in cast("Iterable[str | os.PathLike[str]]", given)]
+    found, failures = find_sources(names, results=True)
     results = [Inspected(path, error=f"{path}: {reason}") for path, reason in failures]
-    for failure in results if on_result else ():
-        on_result(failure)  # type: ignore[misc]
-    paths = [source.path for source in found]
-    by_path: dict[Path, Inspected] = {}
-    with closing(executor.map(_ready, _inspect_one, paths, jobs=jobs, lost=_lost)) as done:
-        for path, result in done:
-            by_path[path] = result
+    if on_result:
+        for failure in results:
+            on_result(failure)
+    files: list[Path | BinaryIO] = [*streams, *(source.path for source in found)]
+    by_name: dict[Path, Inspected] = {}
+    with closing(executor.map(_ready, _inspect_one, files, jobs=jobs, lost=_lost)) as done:
+        for _, result in done:
+            by_name[result.path] = result
             if on_result:
                 on_result(result)
             if progress:
-                progress(len(by_path), len(paths))
-    return [*results, *(by_path[path] for path in paths)]
+                progress(len(by_name), len(files))
+    return [*results, *(by_name[_name(file)] for file in files)]
+
+
+def _name(file: Path | BinaryIO) -> Path:
+    return file if isinstance(file, Path) else name_of(file)
 
 
 def _ready() -> None:
     """Load nothing: there is no model."""
 
 
-def _lost(path: Path, reason: str) -> Inspected:
-    return Inspected(path, error=f"{path}: {reason}")
+def _lost(file: Path | BinaryIO, reason: str) -> Inspected:
+    return Inspected(_name(file), error=f"{_name(file)}: {reason}")
 
 
-def _inspect_one(_: None, path: Path, report: Callable[[float], None]) -> Inspected:
+def _inspect_one(_: None, file: Path | BinaryIO, report: Callable[[float], None]) -> Inspected:
     del report
+    path = _name(file)
     try:
-        return Inspected(path, inspect_file(path))
+        return Inspected(path, inspect_file(file))
     except OSError as error:
         return Inspected(path, error=f"{path}: {describe_os_error(error)}")
     except OvertoneError as error:

@@ -82,3 +82,13 @@ def test_json_and_csv_exclude_each_other(recordings, overtone):
     code, _, err = overtone("real.flac", "--json", "--csv")
     assert code == 1
     assert "choose one" in err
+
+
+def test_standard_input_is_a_file(recordings, overtone, monkeypatch):
+    content = (recordings / "false.flac").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    code, out, _ = overtone("-", "--json")
+    assert (code, json.loads(out)["cause"]) == (0, "MP3 64k")
+    code, _, err = overtone("-", "real.flac")
+    assert code == 1
+    assert "must be the only one" in err

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,6 +224,11 @@ def require_binary(stream: object, method: str) -> None:
     if not hasattr(stream, method):
         kind = type(stream).__name__
         raise InvalidInputError(f"a file is a path or an open binary file, not {kind}")
+
+
+def is_stream(given: object) -> TypeGuard[BinaryIO]:
+    """Tell an open file from names."""
+    return hasattr(given, "read")
 
 
 def name_of(stream: object) -> Path:

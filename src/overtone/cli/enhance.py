@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from overtone.cli.options import (
+    PIPE,
     Device,
     DeviceOption,
     FidelityOption,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 # As in overtone.inference.enhancer, which is too heavy to import for them.
 PICTURE_S = 60.0  # a spectrogram of more would show less, and an hour would not fit in memory
-PIPE = "-"
 
 
 class Bits(StrEnum):

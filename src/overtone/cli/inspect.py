@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overtone.cli.options import in_options
+from overtone.cli.options import PIPE, in_options
 from overtone.cli.printer import bar
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 
@@ -25,7 +25,8 @@ def inspect(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE", help="Audio files, folders (searched through) or glob patterns."
+            metavar="FILE",
+            help="Audio files, folders (searched through) or glob patterns; - is standard input.",
         ),
     ],
     as_json: Annotated[
@@ -57,6 +58,8 @@ def inspect(
 
     if as_json and as_csv:
         raise InvalidInputError("--json and --csv exclude each other: choose one")
+    if plot is not None and PIPE in files:
+        raise InvalidInputError("--plot needs files with names, not -")
     if plot is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
     errors = 0
@@ -73,8 +76,11 @@ def inspect(
             found = result.inspection.to_dict() if result.inspection else {"file": str(result.path)}
             print(json.dumps(found | ({"error": in_options(error)} if error else {})), flush=True)
 
+    if PIPE in files and len(files) > 1:
+        raise InvalidInputError("- stands for one file, so it must be the only one")
     with bar("inspecting") as advance:
-        results = inspect_files(files, jobs=jobs, progress=advance, on_result=tell)
+        given = sys.stdin.buffer if PIPE in files else files
+        results = inspect_files(given, jobs=jobs, progress=advance, on_result=tell)
     found = [result.inspection for result in results if result.inspection is not None]
     if as_csv:
         print(_table(found, exact=True).render("csv"), end="")

@@ -13,6 +13,7 @@ from overtone.errors import MissingExtraError
 
 T = TypeVar("T")
 
+PIPE = "-"  # standard input or output
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
 
 

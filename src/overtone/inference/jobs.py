@@ -15,11 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeGuard, cast
+from typing import BinaryIO, Protocol, cast
 
 from overtone import executor
 from overtone.audio.formats import OUTPUT_FORMATS
-from overtone.audio.reader import name_of
+from overtone.audio.reader import is_stream, name_of
 from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, find_sources
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import InvalidInputError, OvertoneError
@@ -180,10 +180,6 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _is_stream(given: object) -> TypeGuard[BinaryIO]:
-    return hasattr(given, "read")
-
-
 # The work ----------------------------------------------------------------------------------------
 
 
@@ -318,7 +314,7 @@ def _plan_tasks(
 ) -> tuple[list[Task], list[Outcome]]:
     """Return what is to be done, and a failure for each argument that means no file."""
     to = os.fspath(output) if isinstance(output, (str, os.PathLike)) else output
-    if _is_stream(sources):
+    if is_stream(sources):
         if to is None:
             raise InvalidInputError("a stream needs an output: a name, or another stream")
         if isinstance(to, str) and _is_folder_name(to):
