@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from overtone.cli import main
-from overtone.data.archive import ArchiveInfo, Piece, Source, write_archive
+from overtone.data.archive import ArchiveInfo, Piece, SourceFile, write_archive
 from overtone.data.patches import PatchSettings
 from overtone.evaluation.archive_tables import read_rows
 
@@ -39,7 +39,7 @@ class TestArchives:
             Piece(n, np.zeros(1, int), high[n : n + 1] / 2, high[n : n + 1]) for n in range(4)
         ]
         info = ArchiveInfo(corpus="noise", split="all", split_rule="all", settings=settings)
-        sources = [Source(f"{n}.wav", str(n) * 64) for n in range(4)]
+        sources = [SourceFile(f"{n}.wav", str(n) * 64) for n in range(4)]
         write_archive(tmp_path / "x.h5", info, sources, [2048] * 4, iter(pieces))
         (tmp_path / "table.toml").write_text(self.ROWS)
         (tmp_path / "page.md").write_text(self.PAGE)
