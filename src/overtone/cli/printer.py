@@ -92,6 +92,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         return {"source": str(outcome.source)} | error
     report = asdict(outcome.report) | {"realtime_factor": outcome.report.realtime_factor}
     del report["cutoff"]["transition"]  # dozens of numbers for no reader
+    report["stretches"] = [stretch.to_dict() for stretch in outcome.report.stretches]
     return report | error
 
 
@@ -118,6 +119,10 @@ def describe(report: FileReport) -> str:
 
 def _describe_cutoff(report: FileReport) -> str:
     cutoff = report.cutoff
+    if len(report.stretches) > 1:
+        from overtone.dsp.stretches import describe as describe_stretches
+
+        return describe_stretches(report.stretches)
     if cutoff.cutoff_hz is None:
         # A model has to start somewhere: at the end of what the rate can hold.
         taken = f", taken as {_kilohertz(report.input_rate / 2)} kHz" if report.changed else ""

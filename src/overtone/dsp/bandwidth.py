@@ -10,7 +10,7 @@ the posterior is wide, and the answer leans low or is "unsure".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -25,6 +25,7 @@ from overtone.dsp.bandwidth_model import (
     band_centres,
     build_hypotheses,
 )
+from overtone.dsp.lines import ENOUGH_FRAMES, find_lines, without
 from overtone.dsp.stft import frames, hann
 from overtone.errors import InvalidInputError
 
@@ -45,6 +46,11 @@ QUIETEST_DBFS, CLASS_DB = -120.0, 2.0
 COMPRESSION = 0.2
 """Band powers are averaged raised to this power, as loudness is: between a mean of powers, which
 a few frames rule, and a mean of dB, which the empty frames of a lossy codec rule."""
+
+LASTING = 0.25
+"""A line lasts if it was in this part of the batches."""
+NOTHING_ELSE = 1e-8
+"""A frame of so little besides lines, of its power, has nothing else."""
 
 # The decision.
 FULL_BAND_RATIO = 0.97
@@ -70,12 +76,18 @@ class CutoffEstimate:
     probability (0..1) of the answer given: of a full band, or of a cutoff near ``cutoff_hz``.
     ``transition`` is the low-pass's transition band as far as it is known, as ``(Hz, dB down)``,
     ascending; it ends where too little of the recording is left, at ``usable_edge_hz``.
+    ``lines_hz`` are steady tones such as whistles, pilots and hum, which say nothing about the
+    band. Where the verdict is "unsure", ``seen`` says what was seen instead, and ``guess_hz`` is
+    the best guess, None where there is nothing to guess from.
     """
 
     verdict: Verdict
     cutoff_hz: float | None
     confidence: float
     transition: TransitionBand = ()
+    lines_hz: tuple[float, ...] = ()
+    guess_hz: float | None = None
+    seen: str = ""
 
     @property
     def usable_edge_hz(self) -> float | None:
@@ -104,6 +116,7 @@ class CutoffEstimator:
         self._to_bands = band_weights(self._frame_samples, sample_rate)
         self._pending: NDArray[np.float32] | None = None
         self._classes = LevelClasses(self._to_bands.shape[1])
+        self._lines = LineCounter(self._to_bands.shape[0])
         self._done = False
 
     def push(self, samples: ArrayLike) -> None:
@@ -123,25 +136,29 @@ class CutoffEstimator:
         batch = step + self._frame_samples - self._hop_samples
         start = 0
         while block.shape[1] - start >= batch and not self._done:
-            self._analyse(self._classes, block[:, start : start + batch])
+            self._analyse(self._classes, self._lines, block[:, start : start + batch])
             self._done = self._loud_s(self._classes) >= ENOUGH_LOUD_S
             start += step
         self._pending = block[:, start:].copy()
 
     def estimate(self) -> CutoffEstimate:
         """Decide from what was analysed so far; more may be pushed afterwards."""
-        classes = self._classes.copy()
+        classes, lines = self._classes.copy(), self._lines.copy()
         if not self._done and self._pending is not None:
-            self._analyse(classes, self._pending)
+            self._analyse(classes, lines, self._pending)
         if self._loud_s(classes) < MIN_LOUD_S:
             return UNSURE
         enough_frames = int(MIN_LOUD_S * self.sample_rate / self._hop_samples)
-        return decide(classes.views_db(enough_frames), self.sample_rate, self._frame_samples)
+        found = decide(classes.views_db(enough_frames), self.sample_rate, self._frame_samples)
+        lines_hz = lines.bins() * self.sample_rate / self._frame_samples
+        return replace(found, lines_hz=tuple(lines_hz.tolist()))
 
     def _loud_s(self, classes: LevelClasses) -> float:
         return classes.loud_frames() * self._hop_samples / self.sample_rate
 
-    def _analyse(self, classes: LevelClasses, block: NDArray[np.float32]) -> None:
+    def _analyse(
+        self, classes: LevelClasses, lines: LineCounter, block: NDArray[np.float32]
+    ) -> None:
         """Add a block's frames: band powers, averaged over channels; a full-scale sine has 1."""
         if block.shape[1] < self._frame_samples:
             return
@@ -149,8 +166,44 @@ class CutoffEstimator:
         block = block.copy()
         framed = frames(block, self._frame_samples, self._hop_samples)
         spectra = np.fft.rfft((framed - framed.mean(axis=2, keepdims=True)) * self._window)
-        powers = (spectra.real**2 + spectra.imag**2).mean(axis=0)
-        classes.add(powers.sum(axis=1), powers @ self._to_bands)
+        whole = (spectra.real**2 + spectra.imag**2).mean(axis=0)
+        powers = lines.remove(whole)
+        total = powers.sum(axis=1)
+        # (The mean that was taken out is in the first two bins.)
+        total[powers[:, 2:].sum(axis=1) < NOTHING_ELSE * whole.sum(axis=1)] = 0
+        classes.add(total, powers @ self._to_bands)
+
+
+class LineCounter:
+    """Takes steady lines out of batches of frames, and remembers where they were."""
+
+    def __init__(self, bins: int) -> None:
+        self._counts = np.zeros(bins, np.int64)
+        self._batches = 0
+        self._covered = np.zeros(bins, bool)
+
+    def copy(self) -> LineCounter:
+        """Return an independent copy."""
+        twin = LineCounter(len(self._counts))
+        twin._counts, twin._batches = self._counts.copy(), self._batches
+        twin._covered = self._covered
+        return twin
+
+    def remove(self, powers: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return a batch ``[frames, bins]`` without its lines; a short one takes the last's."""
+        if len(powers) >= ENOUGH_FRAMES:
+            peaks, self._covered = find_lines(powers)
+            self._counts[peaks] += 1
+            self._batches += 1
+        return without(powers, self._covered)
+
+    def bins(self) -> NDArray[np.int64]:
+        """Where lines were in a good part of the batches; one that wandered has but one place."""
+        near = np.convolve(self._counts, np.ones(5, np.int64), "same")
+        often = (near >= max(1, LASTING * self._batches)) & (self._counts > 0)
+        padded = np.pad(self._counts, 2)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 5)
+        return np.flatnonzero(often & (np.argmax(windows, axis=1) == 2))
 
 
 class LevelClasses:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,11 +20,13 @@ from overtone.audio.video import VIDEO_FORMATS, VideoWriter
 from overtone.audio.writer import AudioWriter, copy_audio
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import StreamResampler
+from overtone.dsp.stretches import Stretch
 from overtone.inference.blend import BlendedModel
 from overtone.inference.checks import as_channels, check_rates, check_strength, checked_fidelity
 from overtone.inference.model import load_model
 from overtone.inference.pipeline import EnhanceStream
-from overtone.inference.planning import BLOCK_S, Plan, plan_recording, split
+from overtone.inference.planning import BLOCK_S, Plan, decide, plan_recording, split
+from overtone.inference.switching import Stream, SwitchingStream
 
 FloatArray = NDArray[np.float32]
 
@@ -34,7 +38,7 @@ class FileReport:
     ``seconds`` is wall time; ``changed`` is False where nothing was added. ``action`` is "written",
     "copied" (bit for bit, as there was nothing to do) or "skipped" (``destination`` is then
     empty). ``left_behind`` names what the source carries besides sound and the destination's format
-    has no place for.
+    has no place for. ``stretches`` are the parts of one bandwidth each, as in :class:`Plan`.
     """
 
     source: str
@@ -52,6 +56,7 @@ class FileReport:
     warning: str = ""
     left_behind: tuple[str, ...] = ()
     action: str = "written"
+    stretches: tuple[Stretch, ...] = ()
 
     @property
     def realtime_factor(self) -> float:
@@ -229,6 +234,7 @@ class Enhancer:
             warning=plan.warning,
             left_behind=left,
             action=action,
+            stretches=plan.stretches,
         )
 
     def _writer(
@@ -276,22 +282,45 @@ class Enhancer:
             self.model.info, blocks, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz
         )
 
-    def stream(
-        self, sample_rate: int, channels: int, plan: Plan
-    ) -> EnhanceStream | StreamResampler:
+    def stream(self, sample_rate: int, channels: int, plan: Plan) -> Stream:
         """Start the stream that does what ``plan`` says, block by block."""
-        if plan.extend_from_hz is None:
+        if len(plan.stretches) < 2:
+            return self._band(sample_rate, channels, plan, plan.extend_from_hz, plan.cutoff)
+        switching = SwitchingStream(sample_rate, plan.output_rate, channels)
+        last_s = max(stretch.end_s for stretch in plan.stretches)
+        for stretch in plan.stretches:
+            from_hz, _ = decide(self.model.info, stretch.cutoff, 1.0, sample_rate, plan.output_rate)
+            begin = partial(
+                self._band, sample_rate, len(stretch.channels), plan, from_hz, stretch.cutoff
+            )
+            start, end = (round(at * sample_rate) for at in (stretch.start_s, stretch.end_s))
+            switching.add(
+                begin, stretch.channels, start, math.inf if stretch.end_s == last_s else end
+            )
+        return switching
+
+    def _band(
+        self,
+        sample_rate: int,
+        channels: int,
+        plan: Plan,
+        extend_from_hz: float | None,
+        cutoff: CutoffEstimate,
+    ) -> Stream:
+        """Start a stream of one bandwidth."""
+        if extend_from_hz is None:
             return StreamResampler(sample_rate, plan.output_rate, channels)
         return EnhanceStream(
             self.model,
             sample_rate,
             plan.output_rate,
             channels,
-            plan.extend_from_hz,
+            extend_from_hz,
             plan.gain,
-            transition=plan.cutoff.transition,
+            transition=cutoff.transition,
             fidelity=self.fidelity,
             strength_db=self.strength_db,
+            lines_hz=cutoff.lines_hz,
         )
 
     def _run(

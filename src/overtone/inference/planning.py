@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
 from overtone.dsp.level import LevelMeter
+from overtone.dsp.stretches import Stretch, StretchFinder
 from overtone.inference.checks import check_cutoff
 from overtone.inference.family import ModelInfo
 
@@ -33,6 +34,10 @@ class Plan:
     ``cutoff`` is where the band ends and how sure that is; ``extend_from_hz`` is None where the
     recording is only resampled or copied, and ``warning`` says why. Where it is extended,
     ``warning`` says if the model was made for other recordings.
+
+    ``stretches`` are the parts of one bandwidth each, by time and channel, in order of time: one
+    where nothing changes, none where the cutoff is given. Of several, ``cutoff`` and
+    ``extend_from_hz`` are of the one that has the most to gain.
     """
 
     output_rate: int
@@ -40,6 +45,7 @@ class Plan:
     extend_from_hz: float | None
     gain: float
     warning: str = ""
+    stretches: tuple[Stretch, ...] = ()
 
 
 def plan_recording(
@@ -50,9 +56,10 @@ def plan_recording(
     output_rate: int | None = None,
     cutoff_hz: float | None = None,
 ) -> Plan:
-    """Analyse the start of a recording and decide what the model ``info`` will do to it.
+    """Analyse a recording and decide what the model ``info`` will do to it.
 
-    ``blocks`` are ``[channels, n]``; no more of them are taken than needed.
+    ``blocks`` are ``[channels, n]``. The start says where the band ends and how loud it is; all of
+    them, where that changes. With ``cutoff_hz`` no more of them are taken than needed.
 
     Raises:
         InvalidInputError: ``cutoff_hz`` is not above 0 and at most half the rate.
@@ -60,26 +67,38 @@ def plan_recording(
     check_cutoff(cutoff_hz, sample_rate)
     rate_out = output_rate or default_output_rate(sample_rate)
     estimator, meter = CutoffEstimator(sample_rate), LevelMeter(sample_rate)
+    finder = StretchFinder(sample_rate)
     analysed = 0
     for block in blocks:
-        if is_audible(block):
+        if analysed < ANALYSIS_S * sample_rate and is_audible(block):
             meter.push(block)
             if cutoff_hz is None:
                 estimator.push(block)
             analysed += block.shape[1]
-        if analysed >= ANALYSIS_S * sample_rate:
+        if cutoff_hz is None:
+            finder.push(block)
+        elif analysed >= ANALYSIS_S * sample_rate:
             break
     level = meter.active_rms()
+    gain = info.level_rms / level if level > 0 else 1.0
     if cutoff_hz is not None:
         estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
-    else:
-        estimate = estimator.estimate()
-    extend_from_hz, warning = _decide(info, estimate, level, sample_rate, rate_out)
-    gain = info.level_rms / level if level > 0 else 1.0
-    return Plan(rate_out, estimate, extend_from_hz, gain, warning)
+        extend_from_hz, warning = decide(info, estimate, level, sample_rate, rate_out)
+        return Plan(rate_out, estimate, extend_from_hz, gain, warning)
+    stretches = finder.stretches(estimator.estimate())
+    # The one that has the most to gain: the longest of those that are extended at all.
+    decisions = [decide(info, s.cutoff, level, sample_rate, rate_out) for s in stretches]
+    gains = [
+        (from_hz is not None, (s.end_s - s.start_s) * len(s.channels))
+        for s, (from_hz, _) in zip(stretches, decisions, strict=True)
+    ]
+    most = gains.index(max(gains))
+    return Plan(
+        rate_out, stretches[most].cutoff, decisions[most][0], gain, decisions[most][1], stretches
+    )
 
 
-def _decide(
+def decide(
     info: ModelInfo, estimate: CutoffEstimate, level: float, sample_rate: int, rate_out: int
 ) -> tuple[float | None, str]:
     """Where to extend from, or None and the reason not to."""

@@ -23,12 +23,12 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate
-from overtone.dsp.resample import QUALITY, StreamResampler, resampled_length
+from overtone.dsp.resample import QUALITY, resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference.checks import MAX_CHANNELS, as_channels, check_cutoff, check_rates
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.family import ModelInfo
-from overtone.inference.pipeline import EnhanceStream, Fifo, Route
+from overtone.inference.pipeline import Fifo, Route
 from overtone.inference.planning import (
     ANALYSIS_S,
     BLOCK_S,
@@ -40,6 +40,7 @@ from overtone.inference.planning import (
     is_audible,
     split,
 )
+from overtone.inference.switching import Stream
 
 FloatArray = NDArray[np.float32]
 
@@ -110,7 +111,7 @@ class StreamEnhancer:
         self._over = False
         self._taken = self._given = 0
         self.plan: Plan | None = None
-        self._stream: EnhanceStream | StreamResampler | None = None
+        self._stream: Stream | None = None
         self._ready = Fifo(channels)
         if plan is not None:
             self.output_rate = plan.output_rate
@@ -196,7 +197,7 @@ class StreamEnhancer:
     def _shaped(self, out: FloatArray) -> FloatArray:
         return out[0] if self._mono else out
 
-    def _running(self) -> EnhanceStream | StreamResampler:
+    def _running(self) -> Stream:
         assert self._stream is not None  # there is a plan by now
         return self._stream
 
