@@ -19,12 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from overtone.dsp.bandwidth_model import (
     BANDS_PER_OCTAVE,
+    DYNAMIC_RANGE_DB,
     LOWEST_CUTOFF_HZ,
     USUAL_QUANTILE,
     TransitionBand,
     band_centres,
     build_hypotheses,
 )
+from overtone.dsp.cliffs import EDGE_OF_CLIFF, GAP_BANDS, find_cliffs, is_flat
 from overtone.dsp.lines import ENOUGH_FRAMES, find_lines, without
 from overtone.dsp.stft import frames, hann
 from overtone.errors import InvalidInputError
@@ -38,7 +40,8 @@ FRAME_S, FRAME_MULTIPLE = 2048 / 48000, 64
 BATCH_FRAMES = 64
 ENOUGH_LOUD_S = 30.0
 """Seconds of loud frames after which the estimator has enough and stops."""
-MIN_LOUD_S = 0.25
+MIN_LOUD_S, MIN_FRAMES = 0.25, 4
+"""What the posterior needs, and a cliff."""
 VIEWS_DB = ((0.0, 14.0), (14.0, 40.0))
 """Loud frames, by how far they lie under the loudest. In speech the first view holds vowels, the
 second fricatives, which carry the high band: two spectra that went through the same filter."""
@@ -53,6 +56,15 @@ NOTHING_ELSE = 1e-8
 """A frame of so little besides lines, of its power, has nothing else."""
 
 # The decision.
+LOWEST_CLIFF_HZ = 1000.0
+CLIFF_DB, CERTAIN_CLIFF_DB = 20.0, 24.0
+"""So high must a cliff be: at least, and against a full band;"""
+FLAT_CLIFFS_DB = ((GAP_BANDS, 13.0), (2 * GAP_BANDS, 15.0))
+"""or, over so many bands, above a white floor;"""
+DITHER_CLIFF_DB, DITHER_DB = 9.0, (-6.5, 1.5)
+"""or above 16-bit dither, within that range of it: rounding without it is the softest."""
+LOWER, HIGHER = 0.87, 1.12
+"""A cliff at such a part of the posterior's cutoff is the same, which it knows better."""
 FULL_BAND_RATIO = 0.97
 """An edge above this part of the Nyquist frequency is a full band."""
 RISK_QUANTILE, TOO_HIGH = 0.02, 1.05
@@ -146,10 +158,14 @@ class CutoffEstimator:
         classes, lines = self._classes.copy(), self._lines.copy()
         if not self._done and self._pending is not None:
             self._analyse(classes, lines, self._pending)
-        if self._loud_s(classes) < MIN_LOUD_S:
+        if classes.loud_frames() < MIN_FRAMES:
             return UNSURE
         enough_frames = int(MIN_LOUD_S * self.sample_rate / self._hop_samples)
-        found = decide(classes.views_db(enough_frames), self.sample_rate, self._frame_samples)
+        views_db = classes.views_db(enough_frames)
+        if self._loud_s(classes) < MIN_LOUD_S:
+            found = decide(views_db, self.sample_rate, self._frame_samples, weigh=False)
+        else:
+            found = decide(views_db, self.sample_rate, self._frame_samples)
         lines_hz = lines.bins() * self.sample_rate / self._frame_samples
         return replace(found, lines_hz=tuple(lines_hz.tolist()))
 
@@ -262,11 +278,48 @@ def estimate_cutoff(samples: ArrayLike, sample_rate: int) -> CutoffEstimate:
     return estimator.estimate()
 
 
-def decide(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEstimate:
-    """Score every hypothesis against ``[views, bands]`` and sum the posterior up to an answer."""
+def decide(
+    views_db: Floats, sample_rate: int, frame_samples: int, *, weigh: bool = True
+) -> CutoffEstimate:
+    """Score every hypothesis against ``[views, bands]`` and sum the posterior up to an answer.
+
+    A cliff speaks for itself where the posterior is undecided, contradicts it, or was not asked
+    for lack of sound, if ``weigh`` is off.
+    """
     nyquist_hz = sample_rate / 2
     if nyquist_hz < 2 * LOWEST_CUTOFF_HZ:
         return UNSURE
+    found = _weigh(views_db, sample_rate, frame_samples) if weigh else UNSURE
+    cliff_hz, drop_db, flat = _cliff(views_db, sample_rate, frame_samples)
+    needed_db = 0.0 if flat else CERTAIN_CLIFF_DB if found.verdict == "full band" else CLIFF_DB
+    if drop_db < needed_db or cliff_hz < LOWEST_CLIFF_HZ:
+        return found
+    ratio = cliff_hz / found.cutoff_hz if found.cutoff_hz else 0.0
+    if found.verdict == "band-limited" and LOWER < ratio < HIGHER:
+        return found
+    return CutoffEstimate("band-limited", cliff_hz, 1 - 10 ** (-drop_db / 20))
+
+
+def _cliff(views_db: Floats, sample_rate: int, frame_samples: int) -> tuple[float, float, bool]:
+    """Where the cliff is, how high, and whether what is above it is a white floor; 0 without."""
+    strongest = views_db.max(axis=0)
+    strongest = np.maximum(strongest, strongest.max() - DYNAMIC_RANGE_DB)
+    best = (0.0, 0.0, False)
+    for gap_bands, flat_db in FLAT_CLIFFS_DB:
+        (last,), (foot,), (drop_db,) = find_cliffs(strongest[None], gap_bands)
+        edge_hz = band_centres(sample_rate)[last] * 2 ** (0.5 / BANDS_PER_OCTAVE)
+        above_db = np.median(strongest[foot:]) - _dither_db(frame_samples)
+        least_db = DITHER_CLIFF_DB if DITHER_DB[0] < above_db < DITHER_DB[1] else flat_db
+        if drop_db >= least_db and is_flat(strongest, int(foot)):
+            return float(EDGE_OF_CLIFF * edge_hz), float(drop_db), True
+        if gap_bands == GAP_BANDS:
+            best = float(EDGE_OF_CLIFF * edge_hz), float(drop_db), False
+    return best
+
+
+def _weigh(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEstimate:
+    """What the posterior says."""
+    nyquist_hz = sample_rate / 2
     hypotheses = build_hypotheses(sample_rate)
     posterior, misfit = hypotheses.posterior(views_db)
     audible = audible_bands(views_db.max(axis=0), frame_samples)
@@ -299,10 +352,13 @@ def _cautious(posterior: Floats, frequencies_hz: Floats) -> float:
 
 def audible_bands(level_db: Floats, frame_samples: int) -> NDArray[np.bool_]:
     """Tell which bands hold more than 16-bit dither and lie not too far under the strongest."""
-    # Dither spreads evenly over the bins of a frame; 6 / samples is the Hann window's share.
-    dither_db = DITHER_DBFS + 10 * np.log10(6 / frame_samples)
     nearest, farthest = level_db.max() - np.array(AUDIBLE_RANGE_DB)
-    return np.asarray(level_db >= np.clip(dither_db + 6, farthest, nearest))
+    return np.asarray(level_db >= np.clip(_dither_db(frame_samples) + 6, farthest, nearest))
+
+
+def _dither_db(frame_samples: int) -> float:
+    """Dither spreads evenly over the bins of a frame; 6 / samples is the Hann window's share."""
+    return DITHER_DBFS + 10 * float(np.log10(6 / frame_samples))
 
 
 @lru_cache(maxsize=8)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
+from overtone.dsp.cliffs import BANDS_PER_OCTAVE, EDGE_OF_CLIFF, find_cliffs
 from overtone.dsp.lines import without
 from overtone.dsp.stft import hann
 
@@ -30,14 +31,9 @@ FRAME_S = 1024 / 48000
 SEGMENT_FRAMES = 6
 WINDOW_SEGMENTS = 8
 """A cliff has to stand so long: a second."""
-LOWEST_HZ, BANDS_PER_OCTAVE, GROUP_BANDS = 800.0, 24, 4
+LOWEST_HZ, GROUP_BANDS = 800.0, 4
 
-# A cliff: all of a third of an octave lies so far above all that is an eighth of one above it.
-SHOULDER_BANDS, GAP_BANDS = 8, 3
 CLIFF_DB = 24.0
-BRINK_DB = 10.0
-"""The edge is where the level has fallen so far."""
-EDGE_OF_CLIFF = 0.97
 SAME_EDGE = 1.35
 """Cliffs whose frequencies differ by less than this ratio are one."""
 AS_OVERALL = 1.15
@@ -336,23 +332,9 @@ class Grid:
 
     def cliffs(self, held_db: Floats) -> Floats:
         """Hz and dB of the cliff in ``[channels, bands]``, ``[2, channels]``; 0 without one."""
-        bands = held_db.shape[1]
-        count = bands - SHOULDER_BANDS - GAP_BANDS
-        above = np.maximum.accumulate(held_db[:, ::-1], axis=1)[:, ::-1]
-        above = above[:, SHOULDER_BANDS + GAP_BANDS :]
-        shoulders = np.lib.stride_tricks.sliding_window_view(held_db, SHOULDER_BANDS, axis=1)
-        drop = shoulders.min(axis=2)[:, :count] - above
-        best = drop.argmax(axis=1)
-        found = np.zeros((2, len(held_db)), np.float32)
-        for channel, place in enumerate(best):
-            down = drop[channel, place]
-            if down < CLIFF_DB:
-                continue
-            brink = np.median(held_db[channel, place : place + SHOULDER_BANDS]) - BRINK_DB
-            last = place + SHOULDER_BANDS + GAP_BANDS
-            last -= 1 + int(np.argmax(held_db[channel, :last][::-1] > brink))
-            found[:, channel] = self.bands_hz[last], down
-        return found
+        last, _, down = find_cliffs(held_db)
+        found = down >= CLIFF_DB
+        return np.stack([np.where(found, self.bands_hz[last], 0), np.where(found, down, 0)])
 
 
 def line_peaks(powers: NDArray[np.floating]) -> NDArray[np.bool_]:
