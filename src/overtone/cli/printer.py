@@ -126,7 +126,10 @@ def _describe_cutoff(report: FileReport) -> str:
     if cutoff.cutoff_hz is None:
         # A model has to start somewhere: at the end of what the rate can hold.
         taken = f", taken as {_kilohertz(report.input_rate / 2)} kHz" if report.changed else ""
-        return f"cutoff unsure{taken}"
+        seen = f" ({cutoff.seen})" if report.changed and cutoff.seen else ""
+        return f"cutoff unsure{seen}{taken}"
+    if cutoff.guess_hz is not None and not report.cutoff_given:
+        return f"cutoff {_kilohertz(round(cutoff.cutoff_hz, -1))} kHz (a guess: {cutoff.seen})"
     # Nothing that was found by analysis is certain.
     sure = "given" if report.cutoff_given else f"{min(cutoff.confidence, 0.99):.0%} sure"
     what = "full band to" if cutoff.verdict == "full band" else "cutoff"

@@ -27,6 +27,7 @@ from overtone.dsp.bandwidth_model import (
     build_hypotheses,
 )
 from overtone.dsp.cliffs import EDGE_OF_CLIFF, GAP_BANDS, find_cliffs, is_flat
+from overtone.dsp.images import MirrorMeter
 from overtone.dsp.lines import ENOUGH_FRAMES, find_lines, without
 from overtone.dsp.stft import frames, hann
 from overtone.errors import InvalidInputError
@@ -57,12 +58,18 @@ NOTHING_ELSE = 1e-8
 
 # The decision.
 LOWEST_CLIFF_HZ = 1000.0
-CLIFF_DB, CERTAIN_CLIFF_DB = 20.0, 24.0
-"""So high must a cliff be: at least, and against a full band;"""
+CLIFFS_DB: dict[Verdict, tuple[float, float]] = {
+    "unsure": (22.0, 0.0),
+    "full band": (24.0, 0.0),
+    "band-limited": (34.0, 16.0),
+}
+"""So high must a cliff be to overrule the posterior; and above a white floor, where it is"""
 FLAT_CLIFFS_DB = ((GAP_BANDS, 13.0), (2 * GAP_BANDS, 15.0))
-"""or, over so many bands, above a white floor;"""
+"""so high, over so many bands, in any case,"""
 DITHER_CLIFF_DB, DITHER_DB = 9.0, (-6.5, 1.5)
-"""or above 16-bit dither, within that range of it: rounding without it is the softest."""
+"""but for 16-bit dither, within that range of it: rounding without it is the softest."""
+MIRROR_EDGE, MIRROR_CONFIDENCE = 0.96, 0.95
+"""Recordings end a little below the mirror that their images are made by."""
 LOWER, HIGHER = 0.87, 1.12
 """A cliff at such a part of the posterior's cutoff is the same, which it knows better."""
 FULL_BAND_RATIO = 0.97
@@ -71,6 +78,7 @@ RISK_QUANTILE, TOO_HIGH = 0.02, 1.05
 """The cutoff must not be TOO_HIGH times the truth with more than this probability: too high makes
 a network take filtered-out bins for content, too low only gives it more to predict."""
 NEAR = (0.8, 1.35)
+SPREAD = (0.1, 0.9)
 SURE = 0.6
 WORST_FIT = 4.0
 DITHER_DBFS = -96.3
@@ -107,7 +115,7 @@ class CutoffEstimate:
         return self.transition[-1][0] if self.transition else self.cutoff_hz
 
 
-UNSURE = CutoffEstimate("unsure", None, 0.0)
+UNSURE = CutoffEstimate("unsure", None, 0.0, seen="has too little sound")
 
 
 class CutoffEstimator:
@@ -129,6 +137,7 @@ class CutoffEstimator:
         self._pending: NDArray[np.float32] | None = None
         self._classes = LevelClasses(self._to_bands.shape[1])
         self._lines = LineCounter(self._to_bands.shape[0])
+        self._mirrors = MirrorMeter(self._to_bands.shape[0], sample_rate)
         self._done = False
 
     def push(self, samples: ArrayLike) -> None:
@@ -148,16 +157,17 @@ class CutoffEstimator:
         batch = step + self._frame_samples - self._hop_samples
         start = 0
         while block.shape[1] - start >= batch and not self._done:
-            self._analyse(self._classes, self._lines, block[:, start : start + batch])
+            batch_block = block[:, start : start + batch]
+            self._analyse(self._classes, self._lines, self._mirrors, batch_block)
             self._done = self._loud_s(self._classes) >= ENOUGH_LOUD_S
             start += step
         self._pending = block[:, start:].copy()
 
     def estimate(self) -> CutoffEstimate:
         """Decide from what was analysed so far; more may be pushed afterwards."""
-        classes, lines = self._classes.copy(), self._lines.copy()
+        classes, lines, mirrors = self._classes.copy(), self._lines.copy(), self._mirrors.copy()
         if not self._done and self._pending is not None:
-            self._analyse(classes, lines, self._pending)
+            self._analyse(classes, lines, mirrors, self._pending)
         if classes.loud_frames() < MIN_FRAMES:
             return UNSURE
         enough_frames = int(MIN_LOUD_S * self.sample_rate / self._hop_samples)
@@ -166,6 +176,9 @@ class CutoffEstimator:
             found = decide(views_db, self.sample_rate, self._frame_samples, weigh=False)
         else:
             found = decide(views_db, self.sample_rate, self._frame_samples)
+        mirror_hz = mirrors.mirror_hz()
+        if mirror_hz is not None:
+            found = _mirrored(found, MIRROR_EDGE * mirror_hz)
         lines_hz = lines.bins() * self.sample_rate / self._frame_samples
         return replace(found, lines_hz=tuple(lines_hz.tolist()))
 
@@ -173,7 +186,11 @@ class CutoffEstimator:
         return classes.loud_frames() * self._hop_samples / self.sample_rate
 
     def _analyse(
-        self, classes: LevelClasses, lines: LineCounter, block: NDArray[np.float32]
+        self,
+        classes: LevelClasses,
+        lines: LineCounter,
+        mirrors: MirrorMeter,
+        block: NDArray[np.float32],
     ) -> None:
         """Add a block's frames: band powers, averaged over channels; a full-scale sine has 1."""
         if block.shape[1] < self._frame_samples:
@@ -187,6 +204,7 @@ class CutoffEstimator:
         total = powers.sum(axis=1)
         # (The mean that was taken out is in the first two bins.)
         total[powers[:, 2:].sum(axis=1) < NOTHING_ELSE * whole.sum(axis=1)] = 0
+        mirrors.add(powers[total > 0])
         classes.add(total, powers @ self._to_bands)
 
 
@@ -291,8 +309,7 @@ def decide(
         return UNSURE
     found = _weigh(views_db, sample_rate, frame_samples) if weigh else UNSURE
     cliff_hz, drop_db, flat = _cliff(views_db, sample_rate, frame_samples)
-    needed_db = 0.0 if flat else CERTAIN_CLIFF_DB if found.verdict == "full band" else CLIFF_DB
-    if drop_db < needed_db or cliff_hz < LOWEST_CLIFF_HZ:
+    if cliff_hz < LOWEST_CLIFF_HZ or drop_db < CLIFFS_DB[found.verdict][flat]:
         return found
     ratio = cliff_hz / found.cutoff_hz if found.cutoff_hz else 0.0
     if found.verdict == "band-limited" and LOWER < ratio < HIGHER:
@@ -300,17 +317,26 @@ def decide(
     return CutoffEstimate("band-limited", cliff_hz, 1 - 10 ** (-drop_db / 20))
 
 
+def _mirrored(found: CutoffEstimate, cutoff_hz: float) -> CutoffEstimate:
+    """What was found, unless it takes the images above a mirror for the recording."""
+    if found.cutoff_hz is not None and found.cutoff_hz * LOWER < cutoff_hz:
+        return found
+    return CutoffEstimate("band-limited", cutoff_hz, MIRROR_CONFIDENCE)
+
+
 def _cliff(views_db: Floats, sample_rate: int, frame_samples: int) -> tuple[float, float, bool]:
     """Where the cliff is, how high, and whether what is above it is a white floor; 0 without."""
     strongest = views_db.max(axis=0)
-    strongest = np.maximum(strongest, strongest.max() - DYNAMIC_RANGE_DB)
+    lowest_db = strongest.max() - DYNAMIC_RANGE_DB
+    strongest = np.maximum(strongest, lowest_db)
     best = (0.0, 0.0, False)
     for gap_bands, flat_db in FLAT_CLIFFS_DB:
         (last,), (foot,), (drop_db,) = find_cliffs(strongest[None], gap_bands)
         edge_hz = band_centres(sample_rate)[last] * 2 ** (0.5 / BANDS_PER_OCTAVE)
         above_db = np.median(strongest[foot:]) - _dither_db(frame_samples)
         least_db = DITHER_CLIFF_DB if DITHER_DB[0] < above_db < DITHER_DB[1] else flat_db
-        if drop_db >= least_db and is_flat(strongest, int(foot)):
+        flat = np.median(strongest[foot:]) > lowest_db + 1 and is_flat(strongest, int(foot))
+        if drop_db >= least_db and flat:
             return float(EDGE_OF_CLIFF * edge_hz), float(drop_db), True
         if gap_bands == GAP_BANDS:
             best = float(EDGE_OF_CLIFF * edge_hz), float(drop_db), False
@@ -325,29 +351,48 @@ def _weigh(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEsti
     audible = audible_bands(views_db.max(axis=0), frame_samples)
     audible_hz = hypotheses.bands_hz[np.flatnonzero(audible)[-1]]
     if misfit > WORST_FIT or audible[hypotheses.bands_hz <= audible_hz].mean() < 0.5:
-        return UNSURE  # no natural sound: a tone, a few partials
+        # No natural sound: a tone, a few partials.
+        return _unsure(0.0, "has too few partials", None)
     full = hypotheses.cutoffs_hz >= FULL_BAND_RATIO * nyquist_hz
     full_probability = float(posterior[full].sum())
     if full_probability > SURE:
         if audible_hz < 0.9 * nyquist_hz:  # the sound itself ends: no edge to be found
-            return UNSURE
+            return _unsure(0.0, f"fades out at {_khz(audible_hz)} kHz", float(audible_hz))
         return CutoffEstimate("full band", nyquist_hz, full_probability)
-    cutoff_hz = _cautious(posterior, hypotheses.cutoffs_hz)
+    cutoff_hz, usual_hz = _cautious(posterior, hypotheses.cutoffs_hz)
     ratio = hypotheses.cutoffs_hz / cutoff_hz
     confidence = float(posterior[(ratio > NEAR[0]) & (ratio < NEAR[1]) & ~full].sum())
     if confidence < SURE or cutoff_hz > 1.1 * audible_hz:
-        return CutoffEstimate("unsure", None, confidence)
+        low_hz, high_hz = _spread(np.where(full, 0, posterior), hypotheses.cutoffs_hz)
+        seen = f"falls gently from {_khz(low_hz)} to {_khz(high_hz)} kHz"
+        return _unsure(confidence, seen, min(usual_hz, float(audible_hz)))
     transition = hypotheses.transition(posterior, cutoff_hz)
     return CutoffEstimate("band-limited", cutoff_hz, confidence, transition)
 
 
-def _cautious(posterior: Floats, frequencies_hz: Floats) -> float:
-    """The lower part of a distribution over ``frequencies_hz [hypotheses]``."""
+def _unsure(confidence: float, seen: str, guess_hz: float | None) -> CutoffEstimate:
+    return CutoffEstimate("unsure", None, confidence, guess_hz=guess_hz, seen=seen)
+
+
+def _khz(hertz: float) -> str:
+    return f"{hertz / 1000:.2g}"
+
+
+def _spread(posterior: Floats, frequencies_hz: Floats) -> tuple[float, float]:
+    """Between which frequencies most of a distribution lies."""
+    ascending = np.argsort(frequencies_hz, kind="stable")
+    cumulated = np.cumsum(posterior[ascending])
+    low, high = np.searchsorted(cumulated, cumulated[-1] * np.array(SPREAD))
+    return float(frequencies_hz[ascending[low]]), float(frequencies_hz[ascending[high]])
+
+
+def _cautious(posterior: Floats, frequencies_hz: Floats) -> tuple[float, float]:
+    """The lower part of a distribution over ``frequencies_hz [hypotheses]``, and the usual one."""
     ascending = np.argsort(frequencies_hz, kind="stable")
     cumulated = np.cumsum(posterior[ascending])
     usual, lowest = np.searchsorted(cumulated, [USUAL_QUANTILE, RISK_QUANTILE])
     usual_hz, lowest_hz = frequencies_hz[ascending[[usual, lowest]]]
-    return float(min(usual_hz, TOO_HIGH * lowest_hz))
+    return float(min(usual_hz, TOO_HIGH * lowest_hz)), float(usual_hz)
 
 
 def audible_bands(level_db: Floats, frame_samples: int) -> NDArray[np.bool_]:

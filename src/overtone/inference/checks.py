@@ -12,6 +12,8 @@ FloatArray = NDArray[np.float32]
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
 MAX_CHANNELS = 64
+GUESS = "guess"
+"""In place of a cutoff: where none can be found for sure, take the best guess."""
 MAX_STRENGTH_DB = 40.0
 # The perceptual end: there ViSQOL is highest, and held-out LSD as low as anywhere.
 DEFAULT_FIDELITY = 0.0
@@ -51,9 +53,15 @@ def check_rates(sample_rate: int, output_rate: int | None, name: str = "") -> No
             )
 
 
-def check_cutoff(cutoff_hz: float | None, sample_rate: int) -> None:
-    """Refuse a cutoff that is not above 0 and at most half the rate; None is none."""
-    if cutoff_hz is not None and not 0 < cutoff_hz <= sample_rate / 2:
+def check_cutoff(cutoff_hz: float | str | None, sample_rate: int) -> None:
+    """Refuse a cutoff that is not above 0 and at most half the rate; None is none.
+
+    ``"guess"`` is no frequency, but may be asked for.
+    """
+    if isinstance(cutoff_hz, str):
+        if cutoff_hz != GUESS:
+            raise InvalidInputError(f"cutoff_hz {cutoff_hz!r}: give a frequency in Hz or {GUESS!r}")
+    elif cutoff_hz is not None and not 0 < cutoff_hz <= sample_rate / 2:
         raise InvalidInputError(
             f"cutoff {cutoff_hz:g} Hz: must be above 0 and at most half the sample rate,"
             f" {sample_rate / 2:g} Hz"

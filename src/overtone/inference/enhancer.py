@@ -106,7 +106,7 @@ class Enhancer:
         sample_rate: int,
         *,
         output_rate: int | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
     ) -> tuple[FloatArray, int]:
         """Enhance an array.
 
@@ -116,7 +116,8 @@ class Enhancer:
             sample_rate: in Hz, 1 kHz to 384 kHz.
             output_rate: in Hz; None keeps the rate from 44.1 kHz up, and gives 48 kHz (44.1 kHz
                 for its divisors) to lower ones.
-            cutoff_hz: where the recording's real band ends; None finds it.
+            cutoff_hz: where the recording's real band ends; None finds it, and ``"guess"`` also
+                acts on the best guess where it cannot be told.
 
         Returns:
             float32 samples of the same shape but for the length, which is the input's times
@@ -145,7 +146,7 @@ class Enhancer:
         destination: str | os.PathLike[str] | BinaryIO,
         *,
         output_rate: int | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
         tags: bool = True,
@@ -226,7 +227,7 @@ class Enhancer:
             channels=channels,
             duration_s=frames / rate,
             cutoff=plan.cutoff,
-            cutoff_given=cutoff_hz is not None,
+            cutoff_given=cutoff_hz is not None and not isinstance(cutoff_hz, str),
             model=self.model.info.name,
             seconds=time.perf_counter() - begun,
             clipped_samples=clipped,
@@ -272,7 +273,7 @@ class Enhancer:
         sample_rate: int,
         *,
         output_rate: int | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
     ) -> Plan:
         """Analyse the start of a recording and decide what to do with it.
 
@@ -337,7 +338,7 @@ def enhance(
     sample_rate: int,
     *,
     output_rate: int | None = None,
-    cutoff_hz: float | None = None,
+    cutoff_hz: float | str | None = None,
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
     fidelity: float | None = None,

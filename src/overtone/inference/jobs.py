@@ -265,7 +265,7 @@ class Settings:
     fidelity: float | None = None
     strength_db: float = 0.0
     output_rate: int | None = None
-    cutoff_hz: float | None = None
+    cutoff_hz: float | str | None = None
     subtype: str | None = None
     overwrite: bool = False
     tags: bool = True
@@ -281,7 +281,7 @@ class EnhancesFiles(Protocol):
         destination: Path,
         *,
         output_rate: int | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
         tags: bool = True,
