@@ -197,16 +197,23 @@ class StretchFinder:
         return tuple(sorted(found, key=lambda stretch: (stretch.start_s, stretch.channels)))
 
     def _estimate(self, reach_hz: float, drop_db: float, overall: CutoffEstimate) -> CutoffEstimate:
-        sure = float(1 - 10 ** (-drop_db / 20))
         if not np.isfinite(reach_hz):
-            full = CutoffEstimate("full band", self.sample_rate / 2, sure)
-            return replace(full, lines_hz=overall.lines_hz)
+            return replace(full_band(self.sample_rate, drop_db), lines_hz=overall.lines_hz)
         # The long-term spectrum knows it better, where it is of this band.
         known_hz = overall.cutoff_hz or 0.0
         if overall.verdict == "band-limited" and 1 / AS_OVERALL < known_hz / reach_hz < AS_OVERALL:
             return overall
-        limited = CutoffEstimate("band-limited", EDGE_OF_CLIFF * reach_hz, sure)
-        return replace(limited, lines_hz=overall.lines_hz)
+        return replace(by_cliff(reach_hz, drop_db), lines_hz=overall.lines_hz)
+
+
+def full_band(sample_rate: int, drop_db: float) -> CutoffEstimate:
+    """The estimate of what is wider than a band that ends at a cliff so high."""
+    return CutoffEstimate("full band", sample_rate / 2, 1 - 10 ** (-drop_db / 20))
+
+
+def by_cliff(edge_hz: float, drop_db: float) -> CutoffEstimate:
+    """The estimate of what ends at a cliff so high."""
+    return CutoffEstimate("band-limited", EDGE_OF_CLIFF * edge_hz, 1 - 10 ** (-drop_db / 20))
 
 
 def reaches(levels: Floats, edge_hz: Floats, drop_db: Floats, grid: Grid) -> Floats | None:
@@ -325,6 +332,13 @@ class Grid:
         # The strongest but one: a click is in one frame only.
         strongest = np.sort(sums / np.diff(self.first_bins), axis=2)[:, :, -2]
         return np.asarray(10 * np.log10(strongest + 1e-16), np.float32)
+
+    def frame_levels_db(self, frame: Floats) -> Floats:
+        """Each band in one frame ``[channels, frame_samples]``, in dB, ``[channels, bands]``."""
+        spectra = np.fft.rfft(frame * self.window)
+        sums = np.add.reduceat(spectra.real**2 + spectra.imag**2, self.first_bins, axis=-1)
+        means = sums[..., :-1] / np.diff(self.first_bins)
+        return np.asarray(10 * np.log10(means + 1e-16), np.float32)
 
     def grouped(self, levels_db: Floats) -> Floats:
         """The strongest of each group of bands."""

@@ -286,21 +286,23 @@ class Enhancer:
     def stream(self, sample_rate: int, channels: int, plan: Plan) -> Stream:
         """Start the stream that does what ``plan`` says, block by block."""
         if len(plan.stretches) < 2:
-            return self._band(sample_rate, channels, plan, plan.extend_from_hz, plan.cutoff)
+            return self._extend(sample_rate, channels, plan, plan.extend_from_hz, plan.cutoff)
         switching = SwitchingStream(sample_rate, plan.output_rate, channels)
         last_s = max(stretch.end_s for stretch in plan.stretches)
         for stretch in plan.stretches:
-            from_hz, _ = decide(self.model.info, stretch.cutoff, 1.0, sample_rate, plan.output_rate)
-            begin = partial(
-                self._band, sample_rate, len(stretch.channels), plan, from_hz, stretch.cutoff
-            )
+            begin = partial(self.band, sample_rate, plan, len(stretch.channels), stretch.cutoff)
             start, end = (round(at * sample_rate) for at in (stretch.start_s, stretch.end_s))
             switching.add(
                 begin, stretch.channels, start, math.inf if stretch.end_s == last_s else end
             )
         return switching
 
-    def _band(
+    def band(self, sample_rate: int, plan: Plan, channels: int, cutoff: CutoffEstimate) -> Stream:
+        """Start a stream of one bandwidth, that of one stretch of the plan's recording."""
+        from_hz, _ = decide(self.model.info, cutoff, 1.0, sample_rate, plan.output_rate)
+        return self._extend(sample_rate, channels, plan, from_hz, cutoff)
+
+    def _extend(
         self,
         sample_rate: int,
         channels: int,
@@ -308,7 +310,6 @@ class Enhancer:
         extend_from_hz: float | None,
         cutoff: CutoffEstimate,
     ) -> Stream:
-        """Start a stream of one bandwidth."""
         if extend_from_hz is None:
             return StreamResampler(sample_rate, plan.output_rate, channels)
         return EnhanceStream(

@@ -23,6 +23,8 @@ FADE_S = 0.02
 # A stream starts a little early, so that networks and resamplers have settled, and goes on for a
 # little.
 EARLY_S, LATE_S = 0.5, 0.15
+# What is held for one that starts in the past: the whole second before it.
+KEPT_S = 2.0
 
 
 class Stream(Protocol):
@@ -80,6 +82,12 @@ class SwitchingStream:
         first = early // self._rate_in * self._rate_in
         self._voices.append(Voice(begin, channels, start, end, first, taken=first))
 
+    def end(self, channels: tuple[int, ...], at: int) -> None:
+        """Let those that had ``channels`` to the end have them to sample ``at`` only."""
+        for voice in self._voices:
+            if voice.channels == channels and math.isinf(voice.end):
+                voice.end = at
+
     def push(self, block: FloatArray) -> FloatArray:
         """What of the output is known after ``block [channels, n]``."""
         self._held = np.concatenate([self._held, block], axis=1)
@@ -88,8 +96,9 @@ class SwitchingStream:
             self._feed(voice)
         self._voices = [voice for voice in self._voices if not voice.over]
         unread = min((v.taken for v in self._voices), default=self._taken)
+        unread = min(unread, self._taken - round(KEPT_S * self._rate_in))
         oldest = self._taken - self._held.shape[1]
-        self._held = self._held[:, max(0, min(unread, self._taken) - oldest) :].copy()
+        self._held = self._held[:, max(0, unread - oldest) :].copy()
         known = min((self._known(voice) for voice in self._voices), default=math.inf)
         return self._give(int(min(known, self._position(self._taken))))
 
