@@ -21,12 +21,12 @@ EDGE_OF_CLIFF = 0.97
 
 
 def find_cliffs(
-    levels_db: NDArray[np.floating], gap_bands: int = GAP_BANDS
+    levels_db: NDArray[np.floating], gap_bands: int = GAP_BANDS, least_db: float = 0.0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:
     """Find the highest cliff of each of ``levels_db [n, bands]``, 24 bands an octave.
 
     Returns the last band before the edge, the band at its foot, both ``[n]``, and how high the
-    cliff is in dB, ``[n]``; it is none where that is 0 or less.
+    cliff is in dB, ``[n]``; it is none where that is under ``least_db``.
     """
     count = levels_db.shape[1] - SHOULDER_BANDS - gap_bands
     if count < 1:
@@ -39,12 +39,14 @@ def find_cliffs(
     drop = np.sort(shoulders[:, :count], axis=2)[:, :, DIPS] - above
     at = drop.argmax(axis=1)
     foot = at + SHOULDER_BANDS + gap_bands
-    last = np.empty(len(levels_db), np.int64)
-    for row, end in enumerate(foot):
+    down_db = np.take_along_axis(drop, at[:, None], 1)[:, 0]
+    last = np.zeros(len(levels_db), np.int64)
+    for row in np.flatnonzero(down_db >= least_db):
+        end = foot[row]
         # The shoulder may begin to fall already: its upper quarter says how high it is.
         brink = np.sort(levels_db[row, at[row] : at[row] + SHOULDER_BANDS])[-2] - BRINK_DB
         last[row] = end - 1 - np.argmax(levels_db[row, :end][::-1] > brink)
-    return last, foot, drop.max(axis=1)
+    return last, foot, down_db
 
 
 def is_flat(levels_db: NDArray[np.floating], foot: int) -> bool:

@@ -141,7 +141,7 @@ class StretchFinder:
         self._grid = grid(sample_rate)
         self._pending: Floats | None = None
         self._taken, self._channels = 0, 1
-        self._recent: list[Floats] = []  # [channels, bands] of the last segments
+        self._recent: Floats | None = None  # the last segments, [segments, channels, bands]
         self._levels: list[NDArray[np.float16]] = []  # [channels, groups] a segment
         self._cliffs: list[Floats] = []  # [2, channels] a segment: Hz and dB of the highest cliff
 
@@ -153,21 +153,24 @@ class StretchFinder:
             block = np.concatenate([self._pending, block], axis=1)
         size = self._grid.segment_samples
         count = block.shape[1] // size
-        for level in self._grid.levels_db(block[:, : count * size]):
-            self._segment(level)
+        self._analyse(self._grid.levels_db(block[:, : count * size]))
         self._pending = block[:, count * size :].copy()
 
-    def _segment(self, level: Floats) -> None:
-        """Take the next segment's ``[channels, bands]``."""
-        self._levels.append(self._grid.grouped(level).astype(np.float16))
-        self._cliffs.append(np.zeros((2, len(level)), np.float32))
-        self._recent = [*self._recent[1 - WINDOW_SEGMENTS :], level]
-        if len(self._recent) < WINDOW_SEGMENTS:
+    def _analyse(self, levels: Floats) -> None:
+        """Take the next segments, ``[segments, channels, bands]``."""
+        self._levels += list(self._grid.grouped(levels).astype(np.float16))
+        self._cliffs += list(np.zeros((len(levels), 2, self._channels), np.float32))
+        recent = levels if self._recent is None else np.concatenate([self._recent, levels])
+        self._recent = recent[1 - WINDOW_SEGMENTS :].copy()
+        if len(recent) < WINDOW_SEGMENTS:
             return
-        cliff = self._grid.cliffs(np.max(self._recent, axis=0))
-        if cliff.any():
-            for segment in self._cliffs[-WINDOW_SEGMENTS:]:
-                np.copyto(segment, cliff, where=cliff[0] > segment[0])
+        windows = np.lib.stride_tricks.sliding_window_view(recent, WINDOW_SEGMENTS, axis=0)
+        held = windows.max(axis=-1)  # [windows, channels, bands]
+        cliffs = self._grid.cliffs(held.reshape(-1, held.shape[-1])).reshape(2, -1, self._channels)
+        for number in np.flatnonzero(cliffs[0].any(axis=1)):
+            end = len(self._cliffs) - len(held) + number + 1
+            for segment in self._cliffs[end - WINDOW_SEGMENTS : end]:
+                np.copyto(segment, cliffs[:, number], where=cliffs[0, number] > segment[0])
 
     def stretches(self, overall: CutoffEstimate) -> tuple[Stretch, ...]:
         """Return what was found, in order of time; ``overall`` where nothing changes."""
@@ -341,12 +344,12 @@ class Grid:
         return np.asarray(10 * np.log10(means + 1e-16), np.float32)
 
     def grouped(self, levels_db: Floats) -> Floats:
-        """The strongest of each group of bands."""
-        return np.asarray(np.maximum.reduceat(levels_db, self.group_starts, axis=1))
+        """The strongest of each group of bands, ``[..., bands]``."""
+        return np.asarray(np.maximum.reduceat(levels_db, self.group_starts, axis=-1))
 
     def cliffs(self, held_db: Floats) -> Floats:
         """Hz and dB of the cliff in ``[channels, bands]``, ``[2, channels]``; 0 without one."""
-        last, _, down = find_cliffs(held_db)
+        last, _, down = find_cliffs(held_db, least_db=CLIFF_DB)
         found = down >= CLIFF_DB
         return np.stack([np.where(found, self.bands_hz[last], 0), np.where(found, down, 0)])
 
