@@ -267,6 +267,9 @@ def test_json_has_one_object_a_file_failures_included(recordings, overtone):
         "verdict": "band-limited",
         "cutoff_hz": 3912.3,
         "confidence": 0.934,
+        "lines_hz": [],
+        "guess_hz": None,
+        "seen": "",
     }
     assert good["realtime_factor"] == pytest.approx(10)
     assert (good["source"], good["destination"]) == ("a.wav", "a.enhanced.wav")

@@ -205,7 +205,10 @@ def test_a_brick_wall_in_noise(make_lowpassed_noise, cutoff_hz: int) -> None:
     ids=["silence", "DC", "NaN", "empty", "31 ms", "tone", "inaudible"],
 )
 def test_nothing_to_hear_is_unsure(samples: np.ndarray) -> None:
-    assert estimate_cutoff(samples, 48000) == CutoffEstimate("unsure", None, 0.0)
+    estimate = estimate_cutoff(samples, 48000)
+    assert (estimate.verdict, estimate.cutoff_hz, estimate.confidence) == ("unsure", None, 0.0)
+    assert estimate.guess_hz is None
+    assert estimate.seen == "has too little sound"
 
 
 def test_too_low_a_rate_is_unsure(make_noise) -> None:
@@ -340,3 +343,63 @@ def test_without_a_cutoff_there_is_no_slope(recording):
     samples, rate = recording("speech_en_48k")
     assert estimate_cutoff(samples, rate).transition == ()
     assert CutoffEstimate("unsure", None, 0.0).usable_edge_hz is None
+
+
+@pytest.mark.parametrize("low_rate", [8000, 11025, 16000])
+@pytest.mark.parametrize("gain_db", [0, -20])
+@pytest.mark.parametrize("name", ["speech_en_48k", "speech_nl_48k"])
+def test_a_visible_edge_is_found_in_what_is_short_and_soft(recording, rng, name, low_rate, gain_db):
+    samples, rate = recording(name)
+    low = soxr.resample(samples[0, rate : 2 * rate], rate, low_rate)
+    wide = 10 ** (gain_db / 20) * soxr.resample(low, low_rate, 44100)
+    dither = rng.random(wide.shape) - rng.random(wide.shape)
+    estimate = estimate_cutoff(np.round(32768 * wide + dither) / 32768, 44100)
+    assert estimate.verdict == "band-limited"
+    assert 0.85 * low_rate / 2 < estimate.cutoff_hz < 1.05 * low_rate / 2
+
+
+@pytest.mark.parametrize("low_rate", [4000, 6000, 8000])
+def test_a_visible_edge_is_found_in_music(recording, low_rate):
+    samples, rate = recording("piano_44k")
+    wide = soxr.resample(soxr.resample(samples.T, rate, low_rate), low_rate, 48000)
+    estimate = estimate_cutoff(wide.T, 48000)
+    assert estimate.verdict == "band-limited"
+    assert 0.85 * low_rate / 2 < estimate.cutoff_hz < 1.05 * low_rate / 2
+
+
+@pytest.mark.parametrize("name", ["speech_en_48k", "piano_44k"])
+@pytest.mark.parametrize("ratio", [2, 3, 6])
+@pytest.mark.parametrize("how", ["zeros", "repeated"])
+def test_mirror_images_are_not_the_recording(recording, name, ratio, how):
+    samples, rate = recording(name)
+    low = soxr.resample(samples[0], rate, rate / ratio)
+    wide = np.repeat(low, ratio)
+    if how == "zeros":
+        wide[np.arange(len(wide)) % ratio > 0] = 0
+    estimate = estimate_cutoff(np.round(wide * 32767) / 32768, rate)
+    assert estimate.verdict == "band-limited"
+    assert 0.85 * rate / 2 / ratio < estimate.cutoff_hz <= rate / 2 / ratio
+
+
+def test_what_follows_without_images_was_recorded(recording):
+    samples, rate = recording("speech_en_48k")
+    low = soxr.resample(samples[0], rate, rate / 4)
+    joined = np.concatenate([np.repeat(low, 4), samples[0]])
+    assert estimate_cutoff(joined, rate).verdict != "band-limited"
+
+
+@pytest.mark.parametrize("bitrate_kbps", [8, 16, 32])
+def test_opus_after_a_telephone(recording, bitrate_kbps):
+    samples, rate = recording("speech_en_48k")
+    phone = soxr.resample(soxr.resample(samples[0], rate, 8000), 8000, rate)
+    estimate = estimate_cutoff(opus_roundtrip(phone, rate, bitrate_kbps), rate)
+    assert estimate.cutoff_hz == pytest.approx(3800, rel=0.1)
+
+
+def test_what_is_unsure_says_what_was_seen_and_has_a_guess(recording):
+    samples, rate = recording("speech_en_48k")
+    gentle = signal.sosfilt(signal.butter(3, 4000, fs=rate, output="sos"), samples)
+    estimate = estimate_cutoff(gentle, rate)
+    assert estimate.verdict == "unsure"
+    assert estimate.seen == "falls gently from 2.8 to 7.1 kHz"
+    assert 2000 < estimate.guess_hz < 6000

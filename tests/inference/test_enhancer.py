@@ -138,7 +138,12 @@ def test_strange_signals_stay_finite(enhancer, call, signal):
         (np.zeros(10), 8000, {"output_rate": 500}, "500"),
         (np.zeros(10), 8000, {"cutoff_hz": 5000}, "5000"),
         (np.zeros(10), 8000, {"cutoff_hz": -1}, "-1"),
-        (np.zeros(10), 8000, {"cutoff_hz": "4k"}, "cutoff_hz must be a number, not '4k'"),
+        (
+            np.zeros(10),
+            8000,
+            {"cutoff_hz": "4k"},
+            "cutoff_hz must be a number or 'guess', not '4k'",
+        ),
     ],
 )
 def test_impossible_input_is_named(enhancer, samples, rate, options, message):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -86,12 +86,13 @@ def enhance(
         ),
     ] = None,
     cutoff: Annotated[
-        float | None,
+        Any,
         typer.Option(
             "--cutoff",
-            metavar="auto|HZ",
+            metavar="auto|guess|HZ",
             parser=parse_cutoff,
-            help="Where the recording's real band ends. Default: found in the recording.",
+            help="Where the recording's real band ends. Default: found in the recording; guess "
+            "also acts where that is not sure.",
             show_default=False,
         ),
     ] = None,

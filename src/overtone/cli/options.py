@@ -33,9 +33,10 @@ def parse_hertz(text: str) -> float:
     return float(match[1]) * (1000 if match[2] else 1)
 
 
-def parse_cutoff(text: str) -> float | None:
-    """Read a cutoff: a frequency, or ``auto`` (None) to have it detected."""
-    return None if text.strip().lower() == "auto" else parse_hertz(text)
+def parse_cutoff(text: str) -> float | str | None:
+    """Read a cutoff: a frequency, ``auto`` (None) to have it detected, or ``guess``."""
+    word = text.strip().lower()
+    return None if word == "auto" else word if word == "guess" else parse_hertz(text)
 
 
 def parse_rate(text: str) -> int:

@@ -26,6 +26,17 @@ def crossover(frequencies_hz: DoubleArray, cutoff_hz: float) -> DoubleArray:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(ramp, 0, 1)), np.float64)
 
 
+def on_lines(
+    frequencies_hz: DoubleArray, lines_hz: tuple[float, ...], bins: int
+) -> NDArray[np.bool_]:
+    """Which of evenly spaced frequencies lie within so many ``bins`` of a steady line."""
+    near_hz = bins * (frequencies_hz[1] - frequencies_hz[0])
+    found = np.zeros(np.shape(frequencies_hz), bool)
+    for line_hz in lines_hz:
+        found |= np.abs(frequencies_hz - line_hz) <= near_hz
+    return found
+
+
 @dataclass(frozen=True)
 class OutputBandLimit:
     """Where an output of a lower rate than the model's ends, in the model's frequencies.

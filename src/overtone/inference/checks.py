@@ -18,6 +18,8 @@ MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
 MAX_CHANNELS = 64
 # Up to so many channels may be longer than their recording.
 WIDEST = 8
+GUESS = "guess"
+"""In place of a cutoff: where none can be found for sure, take the best guess."""
 MAX_STRENGTH_DB = 40.0
 # The perceptual end: there ViSQOL is highest, and held-out LSD as low as anywhere.
 DEFAULT_FIDELITY = 0.0
@@ -86,9 +88,15 @@ def as_number(value: float, what: str) -> float:
     return float(value)
 
 
-def check_cutoff(cutoff_hz: float | None, sample_rate: int) -> None:
-    """Refuse a cutoff that is not above 0 and at most half the rate; None is none."""
-    if cutoff_hz is not None and not 0 < as_number(cutoff_hz, "cutoff_hz") <= sample_rate / 2:
+def check_cutoff(cutoff_hz: float | str | None, sample_rate: int) -> None:
+    """Refuse a cutoff that is not above 0 and at most half the rate; None is none.
+
+    ``"guess"`` is no frequency, but may be asked for.
+    """
+    if isinstance(cutoff_hz, str):
+        if cutoff_hz != GUESS:
+            raise InvalidInputError(f"cutoff_hz must be a number or {GUESS!r}, not {cutoff_hz!r}")
+    elif cutoff_hz is not None and not 0 < as_number(cutoff_hz, "cutoff_hz") <= sample_rate / 2:
         raise InvalidInputError(
             f"cutoff {cutoff_hz:g} Hz: must be above 0 and at most half the sample rate,"
             f" {sample_rate / 2:g} Hz"

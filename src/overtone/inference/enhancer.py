@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from overtone.audio.formats import AudioInfo, same_format
 from overtone.audio.reader import AudioReader, name_of
 from overtone.audio.video import VIDEO_FORMATS, VideoWriter
 from overtone.audio.writer import AudioWriter, copy_audio
+from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import StreamResampler
 from overtone.inference.blend import BlendedModel
 from overtone.inference.checks import (
@@ -27,8 +29,9 @@ from overtone.inference.checks import (
 )
 from overtone.inference.model import load_model
 from overtone.inference.pipeline import EnhanceStream
-from overtone.inference.planning import BLOCK_S, Plan, as_blocks, plan_recording, split
+from overtone.inference.planning import BLOCK_S, Plan, as_blocks, decide, plan_recording, split
 from overtone.inference.reports import Enhanced, EnhanceReport
+from overtone.inference.switching import Stream, SwitchingStream
 
 FloatArray = NDArray[np.float32]
 
@@ -88,7 +91,7 @@ class Enhancer:
         sample_rate: float,
         *,
         output_rate: float | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
     ) -> Enhanced:
         """Enhance an array.
 
@@ -98,7 +101,8 @@ class Enhancer:
             sample_rate: in Hz, a whole number from 1 kHz to 384 kHz.
             output_rate: in Hz; None keeps the rate from 44.1 kHz up, and gives 48 kHz (44.1 kHz
                 for its divisors) to lower ones.
-            cutoff_hz: where the recording's real band ends; None finds it.
+            cutoff_hz: where the recording's real band ends; None finds it, and ``"guess"`` also
+                acts on the best guess where it cannot be told.
 
         Returns:
             The pair of float32 samples, of the same shape but for the length, which is the input's
@@ -118,7 +122,7 @@ class Enhancer:
             rate,
             channels.shape,
             begun,
-            cutoff_given=cutoff_hz is not None,
+            cutoff_given=cutoff_hz is not None and not isinstance(cutoff_hz, str),
             action="returned",
         )
         return Enhanced(out[0] if np.ndim(samples) == 1 else out, plan.output_rate, report)
@@ -129,7 +133,7 @@ class Enhancer:
         destination: str | os.PathLike[str] | BinaryIO,
         *,
         output_rate: float | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
         tags: bool = True,
@@ -209,7 +213,7 @@ class Enhancer:
             rate,
             (channels, frames),
             begun,
-            cutoff_given=cutoff_hz is not None,
+            cutoff_given=cutoff_hz is not None and not isinstance(cutoff_hz, str),
             source=str(reader.path),
             destination=written_to,
             clipped_samples=clipped,
@@ -243,6 +247,7 @@ class Enhancer:
             clipped_samples=clipped_samples,
             changed=plan.extend_from_hz is not None,
             warning=plan.warning,
+            stretches=plan.stretches,
             **others,
         )
 
@@ -281,7 +286,7 @@ class Enhancer:
         sample_rate: float,
         *,
         output_rate: float | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
     ) -> Plan:
         """Analyse the start of a recording and decide what to do with it.
 
@@ -296,22 +301,46 @@ class Enhancer:
         blocks = as_blocks(samples, rate)
         return plan_recording(self.model.info, blocks, rate, output_rate=given, cutoff_hz=cutoff_hz)
 
-    def stream(
-        self, sample_rate: int, channels: int, plan: Plan
-    ) -> EnhanceStream | StreamResampler:
+    def stream(self, sample_rate: int, channels: int, plan: Plan) -> Stream:
         """Start the stream that does what ``plan`` says, block by block."""
-        if plan.extend_from_hz is None:
+        if len(plan.stretches) < 2:
+            return self._extend(sample_rate, channels, plan, plan.extend_from_hz, plan.cutoff)
+        switching = SwitchingStream(sample_rate, plan.output_rate, channels)
+        last_s = max(stretch.end_s for stretch in plan.stretches)
+        for stretch in plan.stretches:
+            begin = partial(self.band, sample_rate, plan, len(stretch.channels), stretch.cutoff)
+            start, end = (round(at * sample_rate) for at in (stretch.start_s, stretch.end_s))
+            switching.add(
+                begin, stretch.channels, start, math.inf if stretch.end_s == last_s else end
+            )
+        return switching
+
+    def band(self, sample_rate: int, plan: Plan, channels: int, cutoff: CutoffEstimate) -> Stream:
+        """Start a stream of one bandwidth, that of one stretch of the plan's recording."""
+        from_hz, _ = decide(self.model.info, cutoff, 1.0, sample_rate, plan.output_rate)
+        return self._extend(sample_rate, channels, plan, from_hz, cutoff)
+
+    def _extend(
+        self,
+        sample_rate: int,
+        channels: int,
+        plan: Plan,
+        extend_from_hz: float | None,
+        cutoff: CutoffEstimate,
+    ) -> Stream:
+        if extend_from_hz is None:
             return StreamResampler(sample_rate, plan.output_rate, channels)
         return EnhanceStream(
             self.model,
             sample_rate,
             plan.output_rate,
             channels,
-            plan.extend_from_hz,
+            extend_from_hz,
             plan.gain,
-            transition=plan.cutoff.transition,
+            transition=cutoff.transition,
             fidelity=self.fidelity,
             strength_db=self.strength_db,
+            lines_hz=cutoff.lines_hz,
         )
 
     def _run(
@@ -328,7 +357,7 @@ def enhance(
     sample_rate: float,
     *,
     output_rate: float | None = None,
-    cutoff_hz: float | None = None,
+    cutoff_hz: float | str | None = None,
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
     fidelity: float | None = None,

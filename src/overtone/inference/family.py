@@ -108,6 +108,7 @@ class Model(ABC):
         *,
         transition: TransitionBand = (),
         limit: OutputBandLimit | None = None,
+        lines_hz: tuple[float, ...] = (),
     ) -> ResidualStream:
         """Start predicting what lies above a cutoff in a signal at ``info.sample_rate``.
 
@@ -121,4 +122,5 @@ class Model(ABC):
             transition: the transition band of the low-pass that the recording went through, as
                 the cutoff's estimate has it; its roll-off is compensated as far as it is usable.
             limit: where an output of a lower rate ends; a transition band must end before it.
+            lines_hz: steady tones that are kept wherever they lie.
         """

@@ -192,7 +192,7 @@ class Settings:
     fidelity: float | None = None
     strength_db: float = 0.0
     output_rate: float | None = None
-    cutoff_hz: float | None = None
+    cutoff_hz: float | str | None = None
     subtype: str | None = None
     overwrite: bool = False
     tags: bool = True
@@ -208,7 +208,7 @@ class EnhancesFiles(Protocol):
         destination: Path | BinaryIO,
         *,
         output_rate: float | None = None,
-        cutoff_hz: float | None = None,
+        cutoff_hz: float | str | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
         tags: bool = True,

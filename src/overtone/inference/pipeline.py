@@ -116,7 +116,8 @@ class EnhanceStream:
     """A recording ``[channels, n]`` block by block, with what lay above ``cutoff_hz`` filled in.
 
     Output starts aligned with the input and is exactly ``resampled_length`` samples long.
-    ``gain`` brings the recording to the level that the model expects.
+    ``gain`` brings the recording to the level that the model expects. Steady tones at ``lines_hz``
+    are kept, wherever they lie.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class EnhanceStream:
         transition: TransitionBand = (),
         fidelity: float = 0.0,
         strength_db: float = 0.0,
+        lines_hz: tuple[float, ...] = (),
     ) -> None:
         self._rate_in, self._rate_out = rate_in, rate_out
         route = Route.choose(rate_in, rate_out, model.info)
@@ -152,6 +154,7 @@ class EnhanceStream:
                 (higher * hz, down_db) for hz, down_db in transition if hz < rate_out / 2
             ),
             limit=route.band_limit(model.info),
+            lines_hz=tuple(higher * hz for hz in lines_hz),
         )
         self._waiting, self._added = Fifo(channels), Fifo(channels)
         self._taken = self._given = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
 from overtone.dsp.level import LevelMeter
-from overtone.inference.checks import as_recording, check_cutoff
+from overtone.dsp.stretches import Stretch, StretchFinder
+from overtone.inference.checks import GUESS, as_recording, check_cutoff
 from overtone.inference.family import ModelInfo
 
 FloatArray = NDArray[np.float32]
@@ -21,6 +22,9 @@ BLOCK_S = 1.0
 # nothing about either.
 ANALYSIS_S = 45.0
 AUDIBLE_RMS = 1e-4
+# A recording that has nothing else is looked at down to here, -120 dBFS, as if it were louder: 24
+# bits hold speech whose peak is at -75 dBFS.
+QUIET_RMS, QUIET_GAIN = 1e-6, 1000.0
 # A recording that reaches this far has its high band: few adults hear more, and most good coded
 # files (Vorbis, Opus, MP3 from 160 kbit/s up) end above it, where nothing is to be gained.
 FULL_BAND_HZ = 18_000.0
@@ -34,6 +38,10 @@ class Plan:
     ``cutoff`` is where the band ends and how sure that is; ``extend_from_hz`` is None where the
     recording is only resampled or copied, and ``warning`` says why. Where it is extended,
     ``warning`` says if the model was made for other recordings.
+
+    ``stretches`` are the parts of one bandwidth each, by time and channel, in order of time: one
+    where nothing changes, none where the cutoff is given. Of several, ``cutoff`` and
+    ``extend_from_hz`` are of the one that has the most to gain.
     """
 
     output_rate: int
@@ -41,6 +49,7 @@ class Plan:
     extend_from_hz: float | None
     gain: float
     warning: str = ""
+    stretches: tuple[Stretch, ...] = ()
 
 
 def plan_recording(
@@ -49,38 +58,77 @@ def plan_recording(
     sample_rate: int,
     *,
     output_rate: int | None = None,
-    cutoff_hz: float | None = None,
+    cutoff_hz: float | str | None = None,
 ) -> Plan:
-    """Analyse the start of a recording and decide what the model ``info`` will do to it.
+    """Analyse a recording and decide what the model ``info`` will do to it.
 
-    ``blocks`` are ``[channels, n]``; no more of them are taken than needed.
+    ``blocks`` are ``[channels, n]``. The start says where the band ends and how loud it is; all of
+    them, where that changes. With a frequency for ``cutoff_hz`` no more of them are taken than
+    needed; ``"guess"`` takes the best guess where the band's end is not sure.
 
     Raises:
         InvalidInputError: ``cutoff_hz`` is not above 0 and at most half the rate.
     """
     check_cutoff(cutoff_hz, sample_rate)
     rate_out = output_rate or default_output_rate(sample_rate)
-    estimator, meter = CutoffEstimator(sample_rate), LevelMeter(sample_rate)
-    analysed = 0
+    known = cutoff_hz is not None and not isinstance(cutoff_hz, str)
+    start, quiet_start = _Start(sample_rate), _Start(sample_rate, gain=QUIET_GAIN)
+    finder = StretchFinder(sample_rate)
     for block in blocks:
-        if is_audible(block):
-            meter.push(block)
-            if cutoff_hz is None:
-                estimator.push(block)
-            analysed += block.shape[1]
-        if analysed >= ANALYSIS_S * sample_rate:
+        if start.analysed < ANALYSIS_S * sample_rate:
+            if is_audible(block):
+                start.push(block, estimate=not known)
+            elif not start.analysed and is_audible(block, QUIET_RMS):
+                quiet_start.push(block, estimate=not known)
+        elif known:
             break
-    level = meter.active_rms()
-    if cutoff_hz is not None:
-        estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
-    else:
-        estimate = estimator.estimate()
-    extend_from_hz, warning = _decide(info, estimate, level, sample_rate, rate_out)
+        if not known:
+            finder.push(block)
+    if not start.analysed and quiet_start.estimator.estimate().verdict == "band-limited":
+        start = quiet_start
+    level = start.level()
     gain = info.level_rms / level if level > 0 else 1.0
-    return Plan(rate_out, estimate, extend_from_hz, gain, warning)
+    if cutoff_hz is not None and not isinstance(cutoff_hz, str):
+        estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
+        extend_from_hz, warning = decide(info, estimate, level, sample_rate, rate_out)
+        return Plan(rate_out, estimate, extend_from_hz, gain, warning)
+    overall = start.estimator.estimate()
+    if cutoff_hz == GUESS and overall.guess_hz is not None:
+        overall = replace(overall, verdict="band-limited", cutoff_hz=overall.guess_hz)
+    stretches = finder.stretches(overall)
+    # The one that has the most to gain: the longest of those that are extended at all.
+    decisions = [decide(info, s.cutoff, level, sample_rate, rate_out) for s in stretches]
+    gains = [
+        (from_hz is not None, (s.end_s - s.start_s) * len(s.channels))
+        for s, (from_hz, _) in zip(stretches, decisions, strict=True)
+    ]
+    most = gains.index(max(gains))
+    return Plan(
+        rate_out, stretches[most].cutoff, decisions[most][0], gain, decisions[most][1], stretches
+    )
 
 
-def _decide(
+class _Start:
+    """What the start of a recording says: where its band ends, and its level."""
+
+    def __init__(self, sample_rate: int, gain: float = 1.0) -> None:
+        self.estimator, self._meter = CutoffEstimator(sample_rate), LevelMeter(sample_rate)
+        self._gain = np.float32(gain)
+        self.analysed = 0
+
+    def push(self, block: FloatArray, *, estimate: bool) -> None:
+        """Take what is audible."""
+        self._meter.push(block)
+        if estimate:
+            self.estimator.push(self._gain * block if self._gain != 1 else block)
+        self.analysed += block.shape[1]
+
+    def level(self) -> float:
+        """RMS of what sounds, 0 for silence."""
+        return self._meter.active_rms()
+
+
+def decide(
     info: ModelInfo, estimate: CutoffEstimate, level: float, sample_rate: int, rate_out: int
 ) -> tuple[float | None, str]:
     """Where to extend from, or None and the reason not to."""
@@ -88,7 +136,9 @@ def _decide(
         return None, SILENT
     nyquist_hz = sample_rate / 2
     if estimate.cutoff_hz is None and not has_low_rate(sample_rate, rate_out):
-        return None, "unsure where the band ends; give cutoff_hz to extend it"
+        seen = f" (it {estimate.seen})" if estimate.seen else ""
+        guess = f', a frequency or "{GUESS}",' if estimate.guess_hz else ""
+        return None, f"unsure where the band ends{seen}; give cutoff_hz{guess} to extend it"
     # A low-rate file ends at its Nyquist frequency at the latest, whatever is in it.
     from_hz = nyquist_hz if estimate.cutoff_hz is None else estimate.cutoff_hz
     return extension(info, min(from_hz, nyquist_hz), rate_out)
@@ -121,9 +171,9 @@ def has_low_rate(sample_rate: int, rate_out: int) -> bool:
     return sample_rate / 2 < min(FULL_BAND_HZ, rate_out / 2)
 
 
-def is_audible(block: FloatArray) -> bool:
+def is_audible(block: FloatArray, least_rms: float = AUDIBLE_RMS) -> bool:
     """Tell whether ``[channels, n]`` says anything about cutoff and level."""
-    return bool(block.size and np.sqrt(np.mean(block**2)) > AUDIBLE_RMS)
+    return bool(block.size and np.sqrt(np.mean(block**2)) > least_rms)
 
 
 def as_blocks(samples: ArrayLike | Iterable[FloatArray], sample_rate: int) -> Iterable[FloatArray]:

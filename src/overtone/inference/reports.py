@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate
+from overtone.dsp.stretches import Stretch
+from overtone.dsp.stretches import describe as describe_stretches
 
 FloatArray = NDArray[np.float32]
 
@@ -21,7 +23,8 @@ class EnhanceReport:
     ``changed`` is False where nothing was added, and ``warning`` says why. ``action`` is
     "written", "copied" (bit for bit, as there was nothing to do), "skipped" (``destination`` is
     then empty) or, for arrays, "returned". ``left_behind`` names what the source carries besides
-    sound and the destination's format has no place for.
+    sound and the destination's format has no place for. ``stretches`` are the parts of one
+    bandwidth each, as in :class:`~overtone.inference.planning.Plan`.
     """
 
     source: str
@@ -39,6 +42,7 @@ class EnhanceReport:
     warning: str = ""
     left_behind: tuple[str, ...] = ()
     action: str = "written"
+    stretches: tuple[Stretch, ...] = ()
 
     @property
     def realtime_factor(self) -> float:
@@ -55,7 +59,9 @@ class EnhanceReport:
         """
         report = asdict(self) | {"realtime_factor": self.realtime_factor}
         del report["cutoff"]["transition"]  # dozens of numbers for no reader
-        return report | {"left_behind": list(self.left_behind)}
+        report["cutoff"]["lines_hz"] = list(self.cutoff.lines_hz)
+        stretches = [stretch.to_dict() for stretch in self.stretches]
+        return report | {"left_behind": list(self.left_behind), "stretches": stretches}
 
     def __str__(self) -> str:
         parts = [
@@ -78,10 +84,15 @@ class EnhanceReport:
 
     def _cutoff_in_words(self) -> str:
         cutoff = self.cutoff
+        if len(self.stretches) > 1:
+            return describe_stretches(self.stretches)
         if cutoff.cutoff_hz is None:
             # A model has to start somewhere: at the end of what the rate can hold.
             taken = f", taken as {_kilohertz(self.input_rate / 2)} kHz" if self.changed else ""
-            return f"cutoff unsure{taken}"
+            seen = f" ({cutoff.seen})" if self.changed and cutoff.seen else ""
+            return f"cutoff unsure{seen}{taken}"
+        if cutoff.guess_hz is not None and not self.cutoff_given:
+            return f"cutoff {_kilohertz(round(cutoff.cutoff_hz, -1))} kHz (a guess: {cutoff.seen})"
         # Nothing that was found by analysis is certain.
         sure = "given" if self.cutoff_given else f"{min(cutoff.confidence, 0.99):.0%} sure"
         what = "full band to" if cutoff.verdict == "full band" else "cutoff"

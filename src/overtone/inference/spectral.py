@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.dsp.stft import FrameDelay, StreamOverlapAdd, StreamStft, hann
-from overtone.inference.bands import CROSSOVER_START, OutputBandLimit, crossover
+from overtone.inference.bands import CROSSOVER_START, OutputBandLimit, crossover, on_lines
 from overtone.inference.family import Model, ModelInfo
 from overtone.inference.network import FrameNetwork, as_complex
 from overtone.inference.stereo import StereoWidth
@@ -22,6 +22,8 @@ Spectrum = NDArray[np.complex64]
 
 # Frames handed to the network at once: enough to be efficient, few enough to stay small.
 MAX_FRAMES = 256
+# A steady line's energy lies within so many bins of it, but for -60 dB.
+LINE_BINS = 8
 
 
 class FrameInfo(ModelInfo):
@@ -78,12 +80,14 @@ class FrameResidual:
         *,
         transition: TransitionBand = (),
         limit: OutputBandLimit | None = None,
+        lines_hz: tuple[float, ...] = (),
     ) -> None:
         self._info, self._predictor, self._channels = info, predictor, channels
         cutoff_hz = conditions["cutoff_hz"]
-        self._compensation = RollOffCompensation(info, cutoff_hz, transition)
+        self._compensation = RollOffCompensation(info, cutoff_hz, transition, lines_hz)
         usable_hz = usable_edge(cutoff_hz, transition)
         self._strength = Strength(info, usable_hz, conditions.get("strength_db", 0.0))
+        self._kept = KeptLines(info, usable_hz, lines_hz) if lines_hz else None
         self._limiter = None if limit is None else FrameBandLimit(info, usable_hz, limit)
         hop = info.hop_samples
         window = hann(info.window_samples)
@@ -132,6 +136,8 @@ class FrameResidual:
         observed, residual = self._predictor.push(given)
         self._strength.apply(observed, residual)
         self._compensation.add(observed, residual)
+        if self._kept is not None:
+            self._kept.keep(observed, residual)
         if self._limiter is not None:
             self._limiter.lower(observed, residual)
         return self._synthesis.push(residual)
@@ -149,11 +155,18 @@ class RollOffCompensation:
     prediction. The network then is told that the band ends at the usable edge.
     """
 
-    def __init__(self, info: FrameInfo, cutoff_hz: float, transition: TransitionBand) -> None:
+    def __init__(
+        self,
+        info: FrameInfo,
+        cutoff_hz: float,
+        transition: TransitionBand,
+        lines_hz: tuple[float, ...] = (),
+    ) -> None:
         frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
         # Compensation sets in as the crossover does.
         hz, down_db = np.array([(CROSSOVER_START * cutoff_hz, 0.0), *transition]).T
         gain = 10 ** (np.interp(frequencies_hz, hz, down_db, right=0.0) / 20)
+        gain[on_lines(frequencies_hz, lines_hz, LINE_BINS)] = 1
         bins = np.flatnonzero(gain > 1)
         self._bins = slice(bins[0], bins[-1] + 1) if bins.size else slice(0, 0)
         self._gain = gain[self._bins].astype(np.float32)
@@ -170,6 +183,20 @@ class RollOffCompensation:
     def add(self, compensated: Spectrum, residual: Spectrum) -> None:
         """Add what compensation added to ``residual``, which is of the same shape."""
         residual[:, :, self._bins] += compensated[:, :, self._bins] * self._added
+
+
+class KeptLines:
+    """Leaves steady tones of the recording where they are, beside what is predicted."""
+
+    def __init__(self, info: FrameInfo, cutoff_hz: float, lines_hz: tuple[float, ...]) -> None:
+        frequencies_hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
+        weight = crossover(frequencies_hz, cutoff_hz)
+        self._bins = np.flatnonzero(on_lines(frequencies_hz, lines_hz, LINE_BINS) & (weight > 0))
+        self._weight = weight[self._bins].astype(np.float32)
+
+    def keep(self, observed: Spectrum, residual: Spectrum) -> None:
+        """Change ``residual [channels, frames, bins]``, which is to be added, in place."""
+        residual[:, :, self._bins] += self._weight * observed[:, :, self._bins]
 
 
 class Strength:
@@ -233,13 +260,21 @@ class FrameModel(Model):
         *,
         transition: TransitionBand = (),
         limit: OutputBandLimit | None = None,
+        lines_hz: tuple[float, ...] = (),
     ) -> FrameResidual:
         """Start a stream of frames; see :meth:`Model.residual_stream`."""
         cutoff_hz = conditions["cutoff_hz"]
         usable = {**conditions, "cutoff_hz": usable_edge(cutoff_hz, transition)}
         predictor = self.predictor(channels, usable)
         return FrameResidual(
-            self.info, predictor, channels, gain, conditions, transition=transition, limit=limit
+            self.info,
+            predictor,
+            channels,
+            gain,
+            conditions,
+            transition=transition,
+            limit=limit,
+            lines_hz=lines_hz,
         )
 
 

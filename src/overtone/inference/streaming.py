@@ -7,7 +7,8 @@ the cutoff and the level are *given*, or *assumed*, or the start of the stream i
 - assumed: a stream of a low rate ends at its Nyquist frequency, and sounds at the level of speech
   in telephony (ITU-T P.56 active level -26 dBov);
 - analysed: the first ``analysis_s`` seconds of sound are held back, both are found in them as
-  offline, and then the output catches up.
+  offline, and then the output catches up. Where the bandwidth changes later, the stream follows:
+  at once where it widens, after a second where it narrows.
 
 With one plan, the output of any pattern of blocks is the offline output.
 """
@@ -16,19 +17,20 @@ from __future__ import annotations
 
 import math
 import os
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate
-from overtone.dsp.resample import QUALITY, StreamResampler, resampled_length
+from overtone.dsp.resample import QUALITY, resampled_length
 from overtone.errors import InvalidInputError
 from overtone.inference.checks import MAX_CHANNELS, as_channels, as_number, check_cutoff, whole_rate
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.family import ModelInfo
-from overtone.inference.pipeline import EnhanceStream, Fifo, Route
+from overtone.inference.pipeline import Fifo, Route
 from overtone.inference.planning import (
     ANALYSIS_S,
     BLOCK_S,
@@ -40,6 +42,8 @@ from overtone.inference.planning import (
     is_audible,
     split,
 )
+from overtone.inference.switching import Stream
+from overtone.inference.tracking import TrackingStream, tracking_delay
 
 FloatArray = NDArray[np.float32]
 
@@ -111,7 +115,7 @@ class StreamEnhancer:
         self._over = False
         self._taken = self._given = 0
         self.plan: Plan | None = None
-        self._stream: EnhanceStream | StreamResampler | None = None
+        self._stream: Stream | None = None
         self._ready = Fifo(channels)
         if plan is not None:
             self.output_rate = plan.output_rate
@@ -125,6 +129,9 @@ class StreamEnhancer:
             latency_samples(self.info if extend else None, sample_rate, self.output_rate)
             for extend in extended
         )
+        if plan is None and cutoff_hz is None:
+            delay_s = tracking_delay(sample_rate) / sample_rate
+            self.latency_samples += math.ceil(delay_s * self.output_rate) + 1
 
     @property
     def info(self) -> ModelInfo:
@@ -165,8 +172,8 @@ class StreamEnhancer:
             held = self._analyser.push(block)
             if held is None:
                 return self._shaped(block[:, :0])
-            self._analyser = None
-            self._follow(self._decide(held))
+            known, self._analyser = self._analyser.enough, None
+            self._follow(self._decide(held[:, :known]), known)
             block = held
         self._ready.push(self._running().push(block))
         due = self._taken * self.output_rate // self.sample_rate - self.latency_samples
@@ -183,7 +190,7 @@ class StreamEnhancer:
         if self._analyser is not None:
             held = self._analyser.held()
             self._analyser = None
-            self._follow(self._decide(held))
+            self._follow(self._decide(held), held.shape[1])
             self._ready.push(self._running().push(held))
         self._ready.push(self._running().flush())
         whole = resampled_length(self._taken, self.sample_rate, self.output_rate)
@@ -197,12 +204,23 @@ class StreamEnhancer:
     def _shaped(self, out: FloatArray) -> FloatArray:
         return out[0] if self._mono else out
 
-    def _running(self) -> EnhanceStream | StreamResampler:
+    def _running(self) -> Stream:
         assert self._stream is not None  # there is a plan by now
         return self._stream
 
-    def _follow(self, plan: Plan) -> None:
+    def _follow(self, plan: Plan, known: int = 0) -> None:
+        """Do what ``plan`` says; with so many samples ``known``, go on by what comes."""
         self.plan = plan
+        if known and plan.stretches and self._cutoff_hz is None:
+            self._stream = TrackingStream(
+                partial(self._enhancer.band, self.sample_rate, plan),
+                self.sample_rate,
+                plan.output_rate,
+                self.channels,
+                plan.stretches,
+                known,
+            )
+            return
         self._stream = self._enhancer.stream(self.sample_rate, self.channels, plan)
 
     def _assume(self) -> Plan:
@@ -229,7 +247,7 @@ class StreamEnhancer:
         if self._level_dbfs is None:
             return plan
         gain = self._enhancer.model.info.level_rms / 10 ** (self._level_dbfs / 20)
-        return Plan(plan.output_rate, plan.cutoff, plan.extend_from_hz, gain, plan.warning)
+        return replace(plan, gain=gain)
 
     def _require_low_rate(self) -> None:
         if self._cutoff_hz is None and not has_low_rate(self.sample_rate, self.output_rate):
@@ -249,23 +267,25 @@ class _Analyser:
         self._channels = channels
         self._blocks: list[FloatArray] = []
         self._pending = self._total = self._analysed = 0
+        self.enough = 0  # samples that say enough
 
     def push(self, block: FloatArray) -> FloatArray | None:
         """Hold ``block``; return all that was held once it is enough."""
         self._blocks.append(block.copy())
         self._pending += block.shape[1]
-        self._total += block.shape[1]
-        # By whole seconds, as offline.
+        # By whole seconds, as offline, and whatever the blocks are.
         if self._pending >= self._second:
             held = self.held()
             self._blocks = [held]
             start = held.shape[1] - self._pending
             for second in split(held[:, start:], self._second):
-                if second.shape[1] == self._second:
+                if second.shape[1] == self._second and not self.enough:
                     self._pending -= self._second
+                    self._total += self._second
                     self._analysed += self._second if is_audible(second) else 0
-        enough = self._analysed >= self._wanted or self._total >= self._limit
-        return self.held() if enough else None
+                    if self._analysed >= self._wanted or self._total >= self._limit:
+                        self.enough = self._total
+        return self.held() if self.enough else None
 
     def held(self) -> FloatArray:
         """All that was held back, ``[channels, samples]``."""

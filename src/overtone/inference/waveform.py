@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.dsp.decimation import decimation_response
-from overtone.inference.bands import OutputBandLimit, crossover
+from overtone.inference.bands import OutputBandLimit, crossover, on_lines
 from overtone.inference.family import Model, ModelInfo
 
 FloatArray = NDArray[np.float32]
@@ -35,6 +35,8 @@ ENDS_LOWER = 0.7
 SILENCE_POWER = 1e-12
 # Silence is found block by block; so many of them make a patch.
 GATES = 32
+# A steady line's energy lies within so many bins of it, but for a hundredth.
+LINE_BINS = 32
 
 
 # Recordings may end this many times above or below what a model was trained for before it warns.
@@ -119,10 +121,17 @@ class WaveformModel(Model):
         *,
         transition: TransitionBand = (),  # noqa: ARG002 (they were trained on it as it is)
         limit: OutputBandLimit | None = None,
+        lines_hz: tuple[float, ...] = (),
     ) -> PatchResidual:
         """Start a stream of patches; see :meth:`Model.residual_stream`."""
         return PatchResidual(
-            self.info, self.run, channels, conditions["cutoff_hz"], gain, limit=limit
+            self.info,
+            self.run,
+            channels,
+            conditions["cutoff_hz"],
+            gain,
+            limit=limit,
+            lines_hz=lines_hz,
         )
 
     def run(self, low: FloatArray) -> FloatArray:
@@ -155,6 +164,7 @@ class PatchResidual:
         gain: float,
         *,
         limit: OutputBandLimit | None = None,
+        lines_hz: tuple[float, ...] = (),
     ) -> None:
         self._network, self._gain = network, gain
         self._guard, self._margin = info.guard_samples, info.margin_samples
@@ -168,6 +178,7 @@ class PatchResidual:
         if limit is not None:
             self._kept = limit.roll_off(frequencies, cutoff_hz)
             self._weight *= limit.edge(frequencies, cutoff_hz)
+        self._replaced = 1.0 - on_lines(frequencies, lines_hz, LINE_BINS)
         self._rise = _raised_cosine(self._ramp)
         # The first patch begins before time zero, and has no neighbour to be crossfaded with.
         self._input = np.zeros((channels, self._margin + self._guard), np.float32)
@@ -213,7 +224,8 @@ class PatchResidual:
             return np.zeros_like(patch)
         low = self._interpolate(scaled)[:, self._guard : -self._guard]
         high = self._network(low.astype(np.float32))
-        spectrum = (np.fft.rfft(high) * self._kept - np.fft.rfft(patch)) * self._weight
+        spectrum = np.fft.rfft(high) * self._kept - np.fft.rfft(patch) * self._replaced
+        spectrum *= self._weight
         return np.asarray(np.fft.irfft(spectrum, patch.shape[1]) * active / self._gain)
 
 
