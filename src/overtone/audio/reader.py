@@ -219,10 +219,6 @@ def _with_channels(block: NDArray[np.float32], channels: int) -> NDArray[np.floa
     return block.mean(axis=0, keepdims=True) if channels == 1 else np.repeat(block, channels, 0)
 
 
-def _first_not_finite(block: NDArray[np.float32]) -> int:
-    return int(np.argmin(np.isfinite(block).all(axis=0)))
-
-
 def _open_binary(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
