@@ -122,8 +122,10 @@ def campaign(kills: int, seed: int, names: list[str]) -> dict[str, list[str]]:
             for kill in range(kills):
                 after_s, number = rng.uniform(0, 1.1 * seconds), rng.choice(SIGNALS)
                 wrong = kill_one(COMMANDS[name], folder, after_s, number, whole)
+                what = f"{name}, {number.name} after {after_s:.2f} of {seconds:.2f} s"
                 if wrong:
-                    found[f"{name}, {number.name} after {after_s:.2f} s ({kill})"] = wrong
+                    found[f"{what} ({kill})"] = wrong
+                print(f"{what}: {'; '.join(wrong) or 'well'}", flush=True)
     return found
 
 
@@ -135,8 +137,6 @@ def main() -> None:
     parser.add_argument("--commands", nargs="*", default=list(COMMANDS), choices=list(COMMANDS))
     arguments = parser.parse_args()
     found = campaign(arguments.kills, arguments.seed, arguments.commands)
-    for kill, wrong in found.items():
-        print(f"{kill}: {'; '.join(wrong)}")
     print(f"{arguments.kills * len(arguments.commands)} kills, {len(found)} findings")
     sys.exit(1 if found else 0)
 
