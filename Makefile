@@ -17,12 +17,19 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint clean distclean
+# A wheel of the same commit has the same bytes, whenever and wherever it is built.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1735689600)
+MINUTES ?= 10
+
+.PHONY: help demo test lint fuzz audit sbom wheel clean distclean
 
 help:
 	@echo 'make demo       enhance an example recording into demo/, with a picture'
 	@echo 'make test       everything that is checked: lint, types, imports, tests'
 	@echo 'make lint       the same without the tests'
+	@echo 'make fuzz       mutated files of every kind, MINUTES=10 of them'
+	@echo 'make audit      known vulnerabilities and licences of what it builds on (asks PyPI)'
+	@echo 'make wheel      the wheel, into dist/ (make sbom: the list of its parts)'
 	@echo 'make clean      remove what demo and test left (distclean: .venv, too)'
 
 demo: .venv/.demo-ready
@@ -42,12 +49,30 @@ lint: .venv/.test-ready
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
+fuzz: .venv/.test-ready
+	@$(BIN)/python tests/fuzz/fuzz.py --minutes $(MINUTES)
+
+# Tools of their own environment: what they need must not count as ours.
+audit: .venv/.test-ready .venv-audit/bin/pip-audit
+	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	@.venv-audit/bin/pip-licenses --python $(BIN)/python --order license --from mixed
+
+sbom: .venv/.demo-ready .venv-audit/bin/pip-audit
+	@.venv-audit/bin/cyclonedx-py environment --output-reproducible -o sbom.json $(BIN)/python
+
+wheel: .venv/bin/python
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+.venv-audit/bin/pip-audit:
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet pip-audit pip-licenses cyclonedx-bom
+
 clean:
-	rm -rf demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf demo dist fuzz.json sbom.json .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv
+	rm -rf .venv .venv-audit
 
 .venv/bin/python:
 	@test -n '$(PYTHON)' || { echo 'overtone needs Python 3.11 or newer, and none was found.' \
@@ -64,8 +89,8 @@ distclean: clean
 	@$(PIP) --editable '.[plot]'
 	@touch $@
 
-.venv/.test-ready: pyproject.toml | .venv/bin/python
+.venv/.test-ready: pyproject.toml constraints.txt | .venv/bin/python
 	@echo 'installing overtone with all its extras (minutes, the first time)'
 	@$(PIP) $(TORCH)
-	@$(PIP) --editable '.[all,dev]'
+	@$(PIP) --constraint constraints.txt --editable '.[all,dev]'
 	@touch $@ .venv/.demo-ready

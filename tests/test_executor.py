@@ -1,6 +1,7 @@
 """The pool does every item once, here or in processes, and says what became of each."""
 
 import importlib
+import os
 import sys
 from functools import partial
 
@@ -12,12 +13,17 @@ from overtone.errors import InvalidInputError, OvertoneError
 # A module of its own, since the processes have to be able to import it.
 WORK = """
 import os
+import time
 from overtone.errors import InvalidInputError
 
 def add(state, item, report):
     report(0.5)
     if item == "die":
         os._exit(3)
+    if item == "hang":
+        time.sleep(1000)
+    if item == "who":
+        return os.getpid()
     if item == "fail":
         raise InvalidInputError("cannot be added")
     return state + item
@@ -56,3 +62,21 @@ def test_an_item_whose_process_died_is_lost_or_an_error(add):
     assert done == {"die": ("die", "the process working on it ended with code 3"), 1: 1}
     with pytest.raises(OvertoneError, match="die: the process working on it ended with code 3"):
         list(executor.map(int, add, items, jobs=2))
+
+
+def test_alone_in_its_process_an_item_that_dies_ends_itself_only(add):
+    lost = {"jobs": 1, "isolated": True, "lost": lambda item, why: why}
+    done = dict(executor.map(int, add, [1, "die", 2], **lost))
+    assert done == {1: 1, "die": "the process working on it ended with code 3", 2: 2}
+
+
+def test_a_healthy_process_is_kept(add):
+    first, second = (pid for _, pid in executor.map(int, add, ["who", "who"], isolated=True))
+    assert first == second != os.getpid()
+
+
+def test_what_takes_longer_than_the_timeout_is_lost(add):
+    done = executor.map(
+        int, add, ["hang", 1], isolated=True, timeout_s=5, lost=lambda item, why: why
+    )
+    assert dict(done) == {"hang": "not done within 5 s, the timeout", 1: 1}

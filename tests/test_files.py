@@ -1,10 +1,22 @@
 import os
+import socket
+import subprocess
+import sys
 from hashlib import sha256
 
 import pytest
 
 from overtone.errors import AudioFileError, InvalidInputError
-from overtone.files import atomic_write, find_files, refuse_existing, sha256_of, temporary_path
+from overtone.files import (
+    TEMPORARY_SUFFIX,
+    atomic_write,
+    find_files,
+    refuse_existing,
+    sha256_of,
+    sweep,
+    temporary_folder,
+    temporary_path,
+)
 
 
 def test_temporary_names_are_hidden_differ_and_fit_any_file_system(tmp_path):
@@ -83,3 +95,86 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path):
     with atomic_write(path, overwrite=True) as temporary:
         temporary.write_text("new")
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+
+
+@pytest.fixture
+def specials(tmp_path):
+    """Return names of things that are no regular files, and of links to them."""
+    places = {"folder": tmp_path / "folder", "pipe": tmp_path / "pipe", "socket": tmp_path / "s"}
+    places["folder"].mkdir()
+    os.mkfifo(places["pipe"])
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(places["socket"]))
+    places["device"] = tmp_path / "device"
+    places["device"].symlink_to(os.devnull)
+    for kind in list(places):
+        link = places[f"link to a {kind}"] = tmp_path / f"{kind} link"
+        link.symlink_to(places[kind])
+    yield places
+    listening.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kinds of files that only POSIX has")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_but_a_regular_file_is_ever_replaced(specials, overwrite):
+    before = {path: path.lstat() for path in specials.values()}
+    for kind, path in specials.items():
+        with (
+            pytest.raises(InvalidInputError, match=f"is a {kind.split()[-1]}, not a file"),
+            atomic_write(path, overwrite=overwrite),
+        ):
+            pass
+    for path, was in before.items():
+        assert (path.lstat().st_ino, path.lstat().st_mode) == (was.st_ino, was.st_mode)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "nul\0", "file/under"])
+def test_impossible_names_are_refused_in_one_line(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInputError, match="cannot be written"), atomic_write(tmp_path / name):
+        pass
+
+
+def test_a_looped_link_is_refused(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(InvalidInputError, match="loop: cannot be written"), atomic_write(loop):
+        pass
+
+
+LEAVE = """
+import os, sys, tempfile
+from pathlib import Path
+from overtone.files import temporary_folder, temporary_path
+tempfile.tempdir = sys.argv[1]
+temporary_path(Path(sys.argv[1], "a.wav")).touch()
+held = temporary_folder()
+held.__enter__()
+print(flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for processes as POSIX does")
+def test_what_dead_processes_left_is_removed_and_what_living_ones_use_is_not(tmp_path):
+    other = tmp_path / f".b.wav.00000000-1-0{TEMPORARY_SUFFIX}"  # of another machine
+    named_alike = tmp_path / f"song{TEMPORARY_SUFFIX}"
+    other.touch()
+    named_alike.touch()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEAVE, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    sweep(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+    process.communicate()
+    with atomic_write(tmp_path / "c.wav") as temporary:
+        temporary.touch()
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, named_alike.name, "c.wav"}
+
+
+def test_a_temporary_folder_goes_with_all_that_is_in_it():
+    with temporary_folder() as folder:
+        (folder / "a").touch()
+    assert not folder.exists()

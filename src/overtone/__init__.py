@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# overtone calls nobody. onnxruntime from 1.32 on would, when imported: it writes a device id and a
+# database of events under the user's cache folder, and reports them to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -35,6 +36,8 @@ def map(
     items: Sequence[Item],
     *,
     jobs: int = 1,
+    isolated: bool = False,
+    timeout_s: float | None = None,
     progress: Callable[[Item, float], None] | None = None,
     lost: Callable[[Item, str], Result] | None = None,
 ) -> Generator[tuple[Item, Result], None, None]:
@@ -49,6 +52,9 @@ def map(
         work: does one item; it may call ``report`` with the fraction done.
         items: to be done.
         jobs: how many at the same time.
+        isolated: have a process of its own even for one job, so that a crash is the end of an item
+            and not of this process. It lives as long as it is healthy.
+        timeout_s: an item that takes longer is lost; only where there are processes.
         progress: is called with an item and the fraction of it that is done.
         lost: gives the result of an item whose process died, and why; None raises OvertoneError.
 
@@ -56,8 +62,9 @@ def map(
         Exception: what ``init`` or ``work`` raised.
     """
     jobs = min(jobs, len(items))
-    if jobs > 1:
-        yield from _map_in_processes(init, work, items, jobs, progress, lost or _raise_lost)
+    if jobs > 1 or (jobs and isolated):
+        lost = lost or _raise_lost
+        yield from _map_in_processes(init, work, items, jobs, timeout_s, progress, lost)
     elif jobs == 1:
         state = init()
         for item in items:
@@ -98,12 +105,29 @@ class Worker(Generic[Item]):
         self.process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         self.item: Item
+        self._begun = 0.0
+        self._overdue = False
 
     def give(self, item: Item) -> None:
         """Hand over the next item; what comes through ``pipe`` then is about it."""
-        self.item = item
+        self.item, self._begun = item, time.monotonic()
         with suppress(OSError):  # already dead: the next look at the pipe says so
             self.pipe.send(item)
+
+    def left_s(self, timeout_s: float) -> float:
+        """Return how long the item may still take; end the process if that is over."""
+        left_s = self._begun + timeout_s - time.monotonic()
+        if left_s <= 0 and not self._overdue:
+            self._overdue = True
+            self.process.kill()  # what hangs in a library would not hear of anything softer
+        return max(0.0, left_s)
+
+    def cause_of_death(self, timeout_s: float | None) -> str:
+        """Wait until the process is gone and return why in words."""
+        self.process.join()
+        if self._overdue:
+            return f"not done within {timeout_s:g} s, the timeout"
+        return cause_of_death(self.process.exitcode)
 
     def stop(self) -> None:
         """End the process, whatever it is at."""
@@ -120,6 +144,7 @@ def _map_in_processes(
     work: Callable[..., Result],
     items: Sequence[Item],
     jobs: int,
+    timeout_s: float | None,
     progress: Callable[[Item, float], None] | None,
     lost: Callable[[Item, str], Result],
 ) -> Generator[tuple[Item, Result], None, None]:
@@ -135,14 +160,13 @@ def _map_in_processes(
         for _ in range(jobs):
             start()
         while workers:
-            for pipe in connection.wait(list(workers)):
+            left_s = timeout_s and min(worker.left_s(timeout_s) for worker in workers.values())
+            for pipe in connection.wait(list(workers), left_s):
                 worker = workers[pipe]
                 try:
                     message = worker.pipe.recv()
                 except (EOFError, OSError):
-                    worker.process.join()
-                    cause = cause_of_death(worker.process.exitcode)
-                    message = Done(lost(worker.item, cause))
+                    message = Done(lost(worker.item, worker.cause_of_death(timeout_s)))
                 if isinstance(message, float):
                     if progress:
                         progress(worker.item, message)

@@ -1,11 +1,11 @@
 """Tables of settings: read from TOML, frozen, without unknown keys, and old names still read."""
 
-import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from overtone import files
 from overtone.errors import ConfigError
 
 MESSAGES = {"extra_forbidden": "unknown key", "missing": "missing"}
@@ -48,10 +48,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return files.read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
 
 

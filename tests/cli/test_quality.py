@@ -74,7 +74,7 @@ def test_what_is_skipped_is_named_and_the_exit_code_says_so(quality, suite):
         (["SUITE", "--decimate", "2", "--versus", "nobody"], "--versus nobody: no such system"),
         (["SUITE", "--decimate", "2", "-m", "no model"], "no model 'no model'"),
         (["SUITE", "--decimate", "2", "--markdown", "none/a.md"], "the folder none does not exist"),
-        (["SUITE", "--decimate", "2", "-f", "--markdown", "SUITE"], "not a page that can be read"),
+        (["SUITE", "--decimate", "2", "-f", "--markdown", "SUITE"], "is a folder"),
     ],
 )
 def test_mistakes_are_one_line(quality, suite, arguments, message):

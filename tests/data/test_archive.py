@@ -179,3 +179,59 @@ def test_the_description_counts_what_is_inside(archive):
     assert "scale: 4" in lines
     assert "data: (5, 64, 1) float32" in lines
     assert lines[-1].startswith("5 patches, 0.0 minutes with overlaps, from 2 of 2 files")
+
+
+def _link_out(file, other):
+    del file["data"]
+    file["data"] = h5py.ExternalLink(str(other), "data")
+
+
+def _virtual(file, other):
+    shape = file["data"].shape
+    del file["data"]
+    layout = h5py.VirtualLayout(shape, np.float32)
+    layout[:] = h5py.VirtualSource(str(other), "data", shape)
+    file.create_virtual_dataset("data", layout)
+
+
+def _external(file, other):
+    shape = file["data"].shape
+    del file["data"]
+    file.create_dataset("data", shape, np.float32, external=[(str(other), 0, h5py.h5f.UNLIMITED)])
+
+
+def _hollow(file, other):
+    shape = file["data"].shape
+    del file["data"]
+    file.create_dataset("data", shape, np.float32, chunks=True)
+
+
+def _doubles(file, other):
+    values = file["label"][()].astype(np.float64)
+    del file["label"]
+    file["label"] = values
+
+
+def _group(file, other):
+    del file["label"]
+    file.create_group("label")
+
+
+def _negative(file, other):
+    file["patch_length"][0] = -64
+
+
+def _no_such_file(file, other):
+    file["patch_file"][0] = 99
+
+
+@pytest.mark.parametrize(
+    "harm", [_link_out, _virtual, _external, _hollow, _doubles, _group, _negative, _no_such_file]
+)
+def test_what_is_not_plainly_in_the_file_is_refused(archive, tmp_path, harm):
+    other = tmp_path / "other.h5"
+    other.write_bytes(archive.read_bytes())
+    with h5py.File(archive, "r+") as file:
+        harm(file, other)
+    with pytest.raises(InvalidInputError, match=r"x\.h5: damaged"):
+        PatchArchive(archive)

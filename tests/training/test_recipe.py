@@ -1,12 +1,14 @@
 """Recipes: every shipped one loads, and what is wrong with one is said with its file and key."""
 
+import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from overtone.errors import ConfigError
 from overtone.training.checkpoint import load_model
-from overtone.training.families import load_recipe
+from overtone.training.families import load_recipe, read_recipe
 from overtone.training.spectral import SpectralRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,3 +225,32 @@ def test_an_old_name_beside_the_new_one_is_refused(load):
         load("warmup_steps = 2", both)
     with pytest.raises(ConfigError, match=r"optimiser\.decay_fraction: .*less than or equal to 1"):
         load("warmup_steps = 2", "cooldown_share = 7")
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", ".", "..", "", "x" * 101, "a\nb"])
+def test_a_name_cannot_lead_out_of_its_folder(name):
+    with pytest.raises(ValidationError, match="name"):
+        read_recipe({"name": name, "description": "", "network": "tfilm"})
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a." * 3000 + "b = 1"])
+def test_a_recipe_nested_without_end_is_one_line(tmp_path, text):
+    path = tmp_path / "deep.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"deep\.toml") as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_recipe_that_is_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match="a pipe, not a file of text"):
+        load_recipe(tmp_path / "pipe.toml")
+
+
+def test_recipes_that_name_each_other_for_ever_are_refused(tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.toml").write_text(f'extends = "{number + 1}.toml"\n')
+    with pytest.raises(ConfigError, match="after another"):
+        load_recipe(tmp_path / "0.toml")

@@ -69,6 +69,11 @@ _OPUS = OutputFormat("OGG", ("OPUS",), "OPUS", 255, 48000, _OPUS_RATES)
 _AIFF = OutputFormat("AIFF", _IFF_SUBTYPES, "PCM_24")
 _AU = OutputFormat("AU", _IFF_SUBTYPES, "PCM_24")
 
+#: A sample of this or more is no sound, but a damaged number: 1e18, as float32 has it.
+MAX_MAGNITUDE = 9.9999998e17
+#: No block is of more numbers than this, however many channels and whatever rate.
+MAX_BLOCK_VALUES = 1 << 20
+
 #: File name extension -> what is written under it.
 OUTPUT_FORMATS: Mapping[str, OutputFormat] = MappingProxyType(
     {

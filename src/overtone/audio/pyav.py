@@ -89,7 +89,8 @@ class PyavDecoder:
             raise AudioFileError(f"{self._path}: has no sound in it; give a file with audio")
         stream = streams[0]
         context = stream.codec_context
-        if not context.sample_rate or not context.channels:
+        # An unknown codec has no context.
+        if context is None or not context.sample_rate or not context.channels:
             raise AudioFileError(f"{self._path}: the audio stream is damaged; convert it to .wav")
         self._promised_s = self._promised_duration(stream)
         frames = None

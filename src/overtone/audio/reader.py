@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.carried import Carried, read_carried
-from overtone.audio.formats import PYAV_EXTENSIONS, AudioInfo
+from overtone.audio.formats import MAX_BLOCK_VALUES, MAX_MAGNITUDE, PYAV_EXTENSIONS, AudioInfo
 from overtone.audio.mp3 import mp3_start
 from overtone.audio.pyav import PyavDecoder, has_pyav
 from overtone.audio.sndfile import SndfileDecoder, UnknownFormatError
@@ -58,9 +58,10 @@ def read_audio(source: str | os.PathLike[str] | BinaryIO) -> tuple[NDArray[np.fl
 class AudioReader:
     """An open audio file, or a binary file object that holds one; a context manager.
 
-    ``info`` holds what its header says. A video file gives its first audio stream. Streams that
-    were joined into one file are read one after another. A file object is read from its start and
-    stays open; one that cannot seek is copied first.
+    ``info`` holds what its header says, ``peak`` the greatest absolute value read so far. A video
+    file gives its first audio stream. Streams that were joined into one file are read one after
+    another. A file object is read from its start and stays open; one that cannot seek is copied
+    first.
 
     Raises:
         AudioFileError: missing, a folder, empty, not audio, or not readable.
@@ -94,6 +95,7 @@ class AudioReader:
             self._opened.close()
             raise
         self.info = self._decoder.info
+        self.peak = 0.0
 
     def _seekable(self, stream: BinaryIO) -> BinaryIO:
         require_binary(stream, "read")
@@ -102,26 +104,35 @@ class AudioReader:
         else:
             file = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
             self._opened.callback(file.close)
-            shutil.copyfileobj(stream, file)
+            try:
+                shutil.copyfileobj(stream, file)
+            except OSError as error:
+                raise AudioFileError(
+                    f"{self.path}: cannot be kept in {tempfile.gettempdir()} ({reason(error)}); "
+                    "set TMPDIR to a folder with room"
+                ) from error
         if file.seek(0, os.SEEK_END) == 0:
             raise AudioFileError(f"{self.path}: is empty (0 bytes); get a whole copy")
         file.seek(0)
         return file  # type: ignore[no-any-return]
 
-    def blocks(self, block_frames: int = 48000) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, block_frames: int | None = None) -> Iterator[NDArray[np.float32]]:
         """Yield the file from its start as ``[channels, block_frames]``, the last block shorter.
 
+        The default is 48000, less where that would take over 4 MB.
+
         Raises:
-            AudioFileError: a sample is NaN or infinite, or the file has no samples, or is damaged
-                or shorter than its header promises; the message gives the position in seconds.
+            AudioFileError: a sample is NaN, infinite or 1e18 and more, or the file has no samples,
+                or is damaged or shorter than its header promises; the message gives the position
+                in seconds.
         """
+        if block_frames is None:
+            block_frames = min(48000, max(1, MAX_BLOCK_VALUES // self.info.channels))
         if block_frames < 1:
             raise InvalidInputError(f"block_frames must be at least 1, not {block_frames}")
         position = 0
         for block in _in_blocks(self._chunks(block_frames), block_frames):
-            if not np.isfinite(block).all():
-                first = position + _first_not_finite(block)
-                raise self._not_finite(first / self.info.sample_rate)
+            self._check_samples(block, position)
             yield block
             position += block.shape[1]
         if position == 0:
@@ -147,8 +158,7 @@ class AudioReader:
         for number in range(count):
             start = number * (frames - size) // (count - 1)
             block = self._decoder.piece(start, size)
-            if not np.isfinite(block).all():
-                raise self._not_finite((start + _first_not_finite(block)) / rate)
+            self._check_samples(block, start)
             yield start / rate, block
 
     def carried(self) -> Carried:
@@ -171,11 +181,16 @@ class AudioReader:
                     skip = max(0, skip - block.shape[1])
                 part = decoder.next_part()
 
-    def _not_finite(self, at_s: float) -> AudioFileError:
-        return AudioFileError(
-            f"{self.path}: holds a sample that is not a finite number (NaN or Inf) "
-            f"at {at_s:.4f} s; repair the file first"
-        )
+    def _check_samples(self, block: NDArray[np.float32], start: int) -> None:
+        """Note the peak of a block; refuse what is no sound. ``start`` is its first sample."""
+        peak = float(np.abs(block).max(initial=0.0))
+        if not peak < MAX_MAGNITUDE:  # nor is NaN
+            first = start + int(np.argmin((np.abs(block) < MAX_MAGNITUDE).all(axis=0)))
+            raise AudioFileError(
+                f"{self.path}: holds a sample that is no sound (NaN or Inf, or 1e18 and more) "
+                f"at {first / self.info.sample_rate:.4f} s; repair the file first"
+            )
+        self.peak = max(self.peak, peak)
 
     def _check_same_kind(self, info: AudioInfo) -> None:
         same_channels = info.channels == self.info.channels or 1 in (
@@ -202,10 +217,6 @@ def _with_channels(block: NDArray[np.float32], channels: int) -> NDArray[np.floa
     if len(block) == channels:
         return block
     return block.mean(axis=0, keepdims=True) if channels == 1 else np.repeat(block, channels, 0)
-
-
-def _first_not_finite(block: NDArray[np.float32]) -> int:
-    return int(np.argmin(np.isfinite(block).all(axis=0)))
 
 
 def _open_binary(path: Path) -> BinaryIO:
@@ -291,6 +302,8 @@ def _require_file(path: Path) -> None:
         if path.is_dir():
             raise AudioFileError(f"{path}: is a folder; give an audio file")
         if not path.exists():
+            if path.is_symlink():
+                raise AudioFileError(f"{path}: is a link to nothing, or to itself; check it")
             raise AudioFileError(f"{path}: no such file; check the name")
         if not path.is_file():
             raise AudioFileError(f"{path}: is not a regular file; copy the audio to one")

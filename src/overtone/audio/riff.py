@@ -7,6 +7,7 @@ to an even number. RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088) keep sizes over 
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,13 +44,14 @@ def read_chunks(file: BinaryIO, start: int = 0) -> Iterator[Chunk]:
 
     The last one may claim more than there is. Anything that is not an IFF file has no chunks.
     """
+    size_of_file = file.seek(0, io.SEEK_END)
     file.seek(start)
     head = file.read(12)
     order = BYTE_ORDER.get(head[:4])
     if order is None or len(head) < 12:
         return
     position, sound_bytes = start + 12, None
-    while True:
+    while position < size_of_file:
         file.seek(position)
         header = file.read(8)
         name = header[:4]

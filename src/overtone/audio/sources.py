@@ -9,7 +9,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from overtone.audio.formats import INPUT_EXTENSIONS
-from overtone.files import find_files
+from overtone.errors import InvalidInputError
+from overtone.files import find_files, real_path
 
 ENHANCED_MARK = ".enhanced"
 
@@ -42,27 +43,40 @@ def find_sources(
 
     Returns the files in order, each once, and a failure for each argument that means none.
     """
-    found: dict[Path, Source] = {}
+    found: dict[str, Source] = {}
     failures: list[Failure] = []
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
-            sources = [Source(file, path) for file in _audio_in(path, exclude, failures)]
-        elif glob.has_magic(argument) and not path.exists():
-            root = _fixed_part(path)
-            sources = [Source(file, root) for file in _matching(argument, exclude, failures)]
-        elif path.exists():
-            sources = [Source(path, path.parent)]
-        else:
-            failures.append((path, "no such file or folder"))
-            continue
-        if not sources:
-            failures.append((path, "no audio file found here"))
-        for source in sources:
-            alone = len(arguments) == 1 and source.path == path
-            if alone or results or not is_enhanced(source.path):
-                found.setdefault(source.path.resolve(), source)
+        try:
+            for source in _meant_by(argument, exclude, failures):
+                alone = len(arguments) == 1 and source.path == path
+                if alone or results or not is_enhanced(source.path):
+                    found.setdefault(real_path(source.path), source)
+        except ValueError as error:
+            failures.append((path, str(error)))
+        except OSError as error:
+            failures.append((path, describe_os_error(error)))
     return list(found.values()), failures
+
+
+def _meant_by(argument: str, exclude: Path | None, failures: list[Failure]) -> list[Source]:
+    path = Path(argument)
+    if not argument:
+        raise InvalidInputError('"": an empty name; give that of a file or folder')
+    if path.is_dir():
+        sources = [Source(file, path) for file in _audio_in(path, exclude, failures)]
+    elif glob.has_magic(argument) and not path.exists():
+        root = _fixed_part(path)
+        sources = [Source(file, root) for file in _matching(argument, exclude, failures)]
+    elif path.exists():
+        return [Source(path, path.parent)]
+    elif path.is_symlink():
+        raise InvalidInputError("a link to nothing, or to itself; check where it leads")
+    else:
+        raise InvalidInputError("no such file or folder")
+    if not sources:
+        raise InvalidInputError("no audio file found here")
+    return sources
 
 
 def is_enhanced(path: Path) -> bool:

@@ -68,7 +68,9 @@ class FileView(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read on from the present position."""
-        count = min(len(buffer), max(0, self.size - self._position))
+        count = min(len(buffer), self.size - self._position)
+        if count <= 0:
+            return 0  # a damaged header may lead further than a file can be
         if self._most is not None:
             count = min(count, self._most)
         self._file.seek(self.start + self._position)

@@ -20,6 +20,7 @@ from overtone.audio.carried import Carried, write_carried
 from overtone.audio.formats import (
     FLOAT_SUBTYPES,
     INTEGER_BITS,
+    MAX_BLOCK_VALUES,
     AudioInfo,
     check_limits,
     choose_subtype,
@@ -96,6 +97,8 @@ class AudioWriter:
         self.left_behind: tuple[str, ...] = ()
         self._carried = carried
         self._container = self._output.container
+        # No more than this is given to libsndfile at once.
+        self._second = min(sample_rate, max(1, MAX_BLOCK_VALUES // channels))
         self._sink: SndfileSink | None = None
 
     def write(self, block: ArrayLike) -> None:
@@ -107,9 +110,9 @@ class AudioWriter:
         """
         sink = self._require_open()
         samples = self._checked(block)
-        for start in range(0, samples.shape[1], self.sample_rate):
+        for start in range(0, samples.shape[1], self._second):
             # libsndfile crashes on long Vorbis writes, hence a second at a time.
-            part = self._limited(samples[:, start : start + self.sample_rate])
+            part = self._limited(samples[:, start : start + self._second])
             if self._outgrows_32_bits(part.shape[1]):
                 sink = self._sink = self._continued_as_rf64(sink)
             sink.write(part.T)
@@ -164,7 +167,7 @@ class AudioWriter:
         try:
             full.close()
             with full.path.open("rb") as file:
-                for block in SndfileDecoder(Part(file, full.path)).blocks(self.sample_rate):
+                for block in SndfileDecoder(Part(file, full.path)).blocks(self._second):
                     sink.write(block.T)
         except BaseException:
             sink.discard()
@@ -263,8 +266,6 @@ def copy_audio(
 
 def _require_destination(path: Path, overwrite: bool) -> None:
     try:
-        if path.is_dir():
-            raise AudioFileError(f"{path}: is a folder; give a file name")
         refuse_existing(path, overwrite, error=AudioFileError)
         if not path.resolve().parent.is_dir():
             raise AudioFileError(f"{path}: the folder {path.parent} does not exist; create it")

@@ -3,7 +3,6 @@
 ``overtone --help`` has to be instant, so these files import nothing heavy at their top.
 """
 
-import os
 import sys
 from typing import Annotated
 
@@ -23,11 +22,13 @@ from overtone.cli import (
     prepare,
     serve,
     stream,
+    terminal,
     train,
 )
 from overtone.cli.old_names import LiveWithOldNames, StreamWithOldNames, WithOldNames
 from overtone.cli.options import in_options
 from overtone.errors import OvertoneError
+from overtone.files import reason
 
 app = typer.Typer(
     name="overtone",
@@ -61,33 +62,57 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+# Commands that say much by themselves, or keep a log.
+TALKATIVE = ("train", "serve")
+
+
 @app.callback()
 def overtone(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", help="Show what decoders say, and where an internal error lies."
+        ),
+    ] = False,
 ) -> None:
     """Audio super-resolution: keeps the band a recording has, predicts the band it lost."""
+    del version  # has been printed
+    terminal.verbose = verbose
+    if not verbose and context.invoked_subcommand not in TALKATIVE:
+        terminal.hush()
 
 
 def main() -> None:
     """Run the command line; the exit code is 1 after an error and 2 after wrong usage."""
-    for text in (sys.stdout, sys.stderr):
-        if hasattr(text, "reconfigure"):
-            text.reconfigure(errors="backslashreplace")  # file names may hold any bytes
+    terminal.prepare()
     try:
         try:
             app(prog_name="overtone")
         finally:
             sys.stdout.flush()
     except OvertoneError as error:
-        print(f"overtone: {in_options(str(error))}", file=sys.stderr)
-        sys.exit(1)
+        terminal.fail(in_options(str(error)))
     except BrokenPipeError:
-        # The reader has gone (``overtone models | head -1``): nothing is left to say, and the
-        # interpreter must not find anything to flush when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        pass  # the reader has gone (``overtone models | head -1``): nothing is left to say
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except MemoryError:
+        terminal.fail("not enough memory")
+    except OSError as error:
+        terminal.fail(in_options(f"{error.filename or 'system error'}: {reason(error)}"))
+    except ImportError as error:
+        terminal.fail(in_options(f"cannot be loaded: {error}; check memory and installation"))
+    except Exception as error:
+        terminal.fail_over(error)
+    else:
+        return
+    finally:
+        terminal.leave()
+    sys.exit(1)

@@ -102,6 +102,16 @@ def enhance(
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files done at the same time.")
     ] = 1,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            min=1,
+            metavar="SECONDS",
+            help="Give a file up after so long. Default: never.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("-f", "--force", help="Overwrite outputs that exist (inputs never).")
     ] = False,
@@ -181,6 +191,8 @@ def enhance(
             skip_unchanged=skip_unchanged,
             pictures=plot,
             jobs=jobs,
+            isolated=True,
+            timeout_s=timeout,
             progress=printer.advance,
             on_outcome=tell,
         )

@@ -47,6 +47,18 @@ def parse_rate(text: str) -> int:
     return rate
 
 
+def printable(text: str) -> str:
+    r"""Return ``text`` with what a terminal would obey escaped.
+
+    Example:
+        >>> print(printable("call\x1b[2J.wav"))
+        call\x1b[2J.wav
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 # Library messages speak of arguments; on the command line these are options.
 OPTIONS = {
     "overwrite=True": "--force",
@@ -54,12 +66,13 @@ OPTIONS = {
     "cutoff_hz": "--cutoff",
     "level_dbfs": "--level",
     "analysis_s": "--analysis",
+    "timeout_s": "--timeout",
 }
 
 
 def in_options(message: str) -> str:
-    """Return a library's message in one line, with options in place of arguments."""
-    line = " ".join(message.split())
+    """Return a library's message in one printable line, with options in place of arguments."""
+    line = printable(" ".join(message.split()))
     for argument, option in OPTIONS.items():
         line = re.sub(rf"(?<![\w./-]){re.escape(argument)}(?![\w/])", option, line)
     return line

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from overtone.cli import terminal
 from overtone.cli.options import in_options
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Printer:
         """Print how one file went."""
         if outcome.error is not None:
             self._print(f"overtone: {in_options(outcome.error)}", sys.stderr)
-        if outcome.defect is not None:
+        if outcome.defect is not None and terminal.verbose:
             self._print(outcome.defect, sys.stderr)
         if self._as_json:
             self._print(json.dumps(as_dict(outcome), default=str), self._reports)

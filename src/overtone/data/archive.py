@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from overtone import __version__
 from overtone.data.patches import PatchSettings
@@ -185,19 +185,30 @@ class PatchArchive:
         file = self._open()
         self.info = _read_info(self.path, file)
         try:
-            lengths = file["patch_length"][()]
-            self.file_names = [name.decode() for name in file["file_name"][()]]
-            self.file_sha256 = [digest.decode() for digest in file["file_sha256"][()]]
-            self.patch_file: NDArray[np.int32] = file["patch_file"][()]
-            self.patch_start: NDArray[np.int64] = file["patch_start"][()]
-            shapes = file["data"].shape, file["label"].shape
-        except (KeyError, OSError) as error:
+            lengths = _own(file, "patch_length", "i", 1)[()].astype(np.int64)
+            self.file_names = [name.decode() for name in _own(file, "file_name", "S", 1)[()]]
+            self.file_sha256 = [name.decode() for name in _own(file, "file_sha256", "S", 1)[()]]
+            self.patch_file: NDArray[np.int32] = _own(file, "patch_file", "i", 1)[()]
+            self.patch_start: NDArray[np.int64] = _own(file, "patch_start", "i", 1)[()]
+            axes = 2 if self.info.settings.whole_files else 3
+            shapes = tuple(_own(file, name, "f", axes).shape for name in ("data", "label"))
+            self._check_lists(lengths, most=max(shapes[1]))
+        except (KeyError, OSError, ValueError, RuntimeError, TypeError) as error:
             raise InvalidInputError(f"{self.path}: damaged ({error}); prepare it again") from error
         self.patch_length: NDArray[np.int64] = lengths
         self._check_shapes(*shapes)
         step = self.info.settings.low_step
         self._high_at = np.concatenate([[0], np.cumsum(lengths)])
         self._low_at = np.concatenate([[0], np.cumsum(lengths // step)])
+
+    def _check_lists(self, lengths: NDArray[np.int64], most: int) -> None:
+        if not len(lengths) == len(self.patch_file) == len(self.patch_start):
+            raise ValueError("not as many lengths as files and starts")
+        if len(self.file_names) != len(self.file_sha256):
+            raise ValueError("not as many names as hashes")
+        limits = ((lengths, most), (self.patch_file, len(self.file_names) - 1))
+        if any(values.size and not 0 <= values.min() <= values.max() <= n for values, n in limits):
+            raise ValueError("a patch of no file, or of no possible length")
 
     def _check_shapes(self, data: tuple[int, ...], label: tuple[int, ...]) -> None:
         settings, lengths = self.info.settings, self.patch_length
@@ -257,25 +268,48 @@ class PatchArchive:
         return self.__dict__ | {"_file": None}
 
 
+def _own(file: Any, name: str, kind: str, axes: int) -> Any:
+    """Return a dataset that lies in the file itself as it says, and not behind a link.
+
+    Raises ValueError for any other: external files, virtual datasets, and sizes without content.
+    """
+    h5py = _h5py()
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is missing, or a link")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise ValueError(f"{name} does not lie in the file")
+    if dataset.dtype.kind != kind or dataset.ndim != axes:
+        raise ValueError(f"{name} is {dataset.dtype} {dataset.shape}")
+    if kind == "f" and dataset.dtype != np.float32:
+        raise ValueError(f"{name} is {dataset.dtype}")
+    if dataset.id.get_storage_size() < dataset.size * dataset.dtype.itemsize:
+        raise ValueError(f"{name} says to be larger than it is")
+    return dataset
+
+
 def _read_info(path: Path, file: Any) -> ArchiveInfo:
-    attributes = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in file.attrs.items()
-    }
-    if attributes.get("schema") != SCHEMA:
+    try:
+        attributes = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in file.attrs.items()
+        }
+    except (KeyError, OSError, ValueError, RuntimeError, TypeError) as error:
+        raise InvalidInputError(f"{path}: damaged ({error}); prepare it again") from error
+    if str(attributes.get("schema")) != SCHEMA:
         raise InvalidInputError(
             f"{path}: an HDF5 file, but no archive of overtone's (no attribute schema ="
             f" {SCHEMA!r}); make one with overtone prepare"
         )
     version = attributes.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if str(version) != str(SCHEMA_VERSION):
         raise InvalidInputError(
             f"{path}: schema version {version}, this overtone reads {SCHEMA_VERSION}; prepare it"
             " again"
         )
     try:
         return ArchiveInfo.from_attributes(attributes)
-    except (KeyError, ValidationError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise InvalidInputError(
             f"{path}: its attributes are damaged ({str(error).splitlines()[0]}); prepare it again"
         ) from error

@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from overtone.audio.formats import MAX_MAGNITUDE
 from overtone.errors import InvalidInputError
 from overtone.inference.family import ModelInfo
 
@@ -53,8 +54,10 @@ def as_channels(samples: ArrayLike) -> FloatArray:
         array = (array.astype(np.float64) - 128) / 128
     elif not np.issubdtype(array.dtype, np.floating):
         raise InvalidInputError(f"samples are of type {array.dtype}; give floats or integers")
-    if not np.isfinite(array).all():
-        raise InvalidInputError("samples hold NaN or infinite values; repair them first")
+    if not (np.abs(array) < MAX_MAGNITUDE).all():
+        raise InvalidInputError(
+            "samples hold NaN or infinite values, or 1e18 and more; repair them first"
+        )
     return np.atleast_2d(array).astype(np.float32)
 
 
@@ -86,6 +89,14 @@ def as_number(value: float, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InvalidInputError(f"{what} must be a number, not {value!r}")
     return float(value)
+
+
+def check_channels(channels: int, name: str) -> None:
+    """Refuse a recording of more than 64 channels; each takes memory of its own."""
+    if channels > MAX_CHANNELS:
+        raise InvalidInputError(
+            f"{name}: {channels} channels; at most {MAX_CHANNELS} can be enhanced at once: split it"
+        )
 
 
 def check_cutoff(cutoff_hz: float | str | None, sample_rate: int) -> None:

@@ -23,17 +23,28 @@ from overtone.dsp.resample import StreamResampler
 from overtone.inference.blend import BlendedModel
 from overtone.inference.checks import (
     as_recording,
+    check_channels,
     check_strength,
     checked_fidelity,
     whole_rate,
 )
 from overtone.inference.model import load_model
 from overtone.inference.pipeline import EnhanceStream
-from overtone.inference.planning import BLOCK_S, Plan, as_blocks, decide, plan_recording, split
+from overtone.inference.planning import (
+    Plan,
+    as_blocks,
+    block_frames,
+    decide,
+    plan_recording,
+    split,
+)
 from overtone.inference.reports import Enhanced, EnhanceReport
 from overtone.inference.switching import Stream, SwitchingStream
 
 FloatArray = NDArray[np.float32]
+
+# 40 dB over full scale is no recording, but integers that someone stored as floats.
+OVERSCALED = 100.0
 
 
 class Enhancer:
@@ -165,19 +176,19 @@ class Enhancer:
         begun = time.perf_counter()
         with AudioReader(source) as reader:
             info = reader.info
-            rate, channels = info.sample_rate, info.channels
-            block_frames = max(1, round(BLOCK_S * rate))
+            rate = whole_rate(info.sample_rate, f"{reader.path}: sample rate")
+            channels = info.channels
+            check_channels(channels, name=str(reader.path))
+            wanted_rate = None if output_rate is None else whole_rate(output_rate)
+            at_once = block_frames(channels, rate, wanted_rate)
             plan = self.plan(
-                reader.blocks(block_frames),
-                whole_rate(rate, f"{reader.path}: sample rate"),
-                output_rate=output_rate,
-                cutoff_hz=cutoff_hz,
+                reader.blocks(at_once), rate, output_rate=output_rate, cutoff_hz=cutoff_hz
             )
             frames = 0
 
             def counted() -> Iterator[FloatArray]:
                 nonlocal frames
-                for block in reader.blocks(block_frames):
+                for block in reader.blocks(at_once):
                     frames += block.shape[1]
                     yield block
                     if progress and info.frames:
@@ -208,6 +219,8 @@ class Enhancer:
                         writer.write(out)
                 clipped, left = writer.clipped_samples, writer.left_behind
                 written_to = str(_name(destination))
+        warnings = filter(None, (plan.warning, _overscaled(reader.peak)))
+        plan = replace(plan, warning="; ".join(warnings))
         return self._report(
             plan,
             rate,
@@ -374,6 +387,13 @@ def enhance(
     """
     enhancer = Enhancer(model, device=device, fidelity=fidelity, strength_db=strength_db)
     return enhancer.enhance(samples, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
+
+
+def _overscaled(peak: float) -> str:
+    """Say so where floats cannot have full scale at 1."""
+    if peak < OVERSCALED:
+        return ""
+    return f"its floats reach {peak:.0f} times full scale: integers, to be divided first?"
 
 
 def _copy_path(

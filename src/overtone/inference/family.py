@@ -9,11 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.inference.bands import OutputBandLimit
@@ -31,7 +31,8 @@ class ModelInfo(BaseModel):
     that the network expects.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A model file is data from anywhere: each number has a range outside which no model lies.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     # Whether the work comes evenly enough for a microphone: a little with every block.
     runs_live: ClassVar[bool] = True
@@ -45,13 +46,13 @@ class ModelInfo(BaseModel):
     has_fidelity: bool = False
     format_version: int = FORMAT_VERSION
     kind: str
-    name: str
+    name: str = Field(min_length=1, max_length=200)
     description: str
-    sample_rate: int
-    min_cutoff_hz: float
+    sample_rate: int = Field(ge=1_000, le=384_000)
+    min_cutoff_hz: float = Field(gt=0)
     max_cutoff_hz: float
-    level_rms: float
-    parameters: int
+    level_rms: float = Field(ge=1e-6, le=1)
+    parameters: int = Field(ge=0)
     license: str
     training_data: tuple[str, ...]
     training: str
@@ -60,6 +61,12 @@ class ModelInfo(BaseModel):
     # Known from the file rather than written in it.
     size_bytes: int = 0
     is_default: bool = False
+
+    @model_validator(mode="after")
+    def _check_cutoffs(self) -> Self:
+        if not self.min_cutoff_hz <= self.max_cutoff_hz <= self.sample_rate / 2:
+            raise ValueError("min_cutoff_hz <= max_cutoff_hz <= sample_rate / 2 does not hold")
+        return self
 
     @property
     def companion(self) -> str:

@@ -23,6 +23,7 @@ from overtone.audio.reader import is_stream, name_of
 from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, find_sources
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import InvalidInputError, OvertoneError
+from overtone.files import real_path, sweep
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.reports import EnhanceReport
 
@@ -160,15 +161,15 @@ def _is_folder_name(output: str) -> bool:
 
 
 def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
-    inputs = {task.name.resolve() for task in tasks}
-    writers: dict[Path, Path] = {}
+    inputs = {real_path(task.name) for task in tasks}
+    writers: dict[str, Path] = {}
     for task in tasks:
         for output in task.outputs(pictures=pictures):
-            if output.resolve() in inputs:
+            if real_path(output) in inputs:
                 raise InvalidInputError(
                     f"{output} is an input and is never overwritten: name another output"
                 )
-            other = writers.setdefault(output.resolve(), task.name)
+            other = writers.setdefault(real_path(output), task.name)
             if other != task.name:
                 raise InvalidInputError(
                     f"{other} and {task.name} would both be written to {output}: "
@@ -177,7 +178,7 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+    return real_path(one) == real_path(other)
 
 
 # The work ----------------------------------------------------------------------------------------
@@ -239,6 +240,8 @@ def enhance_files(
     skip_unchanged: bool = False,
     pictures: bool = False,
     jobs: int = 1,
+    isolated: bool = False,
+    timeout_s: float | None = None,
     progress: Callable[[float, int], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
@@ -254,6 +257,9 @@ def enhance_files(
             :meth:`Enhancer.enhance_file` has them.
         pictures: a picture will be written beside each output, and its name must be free too.
         jobs: files done at the same time, each by a process of one thread.
+        isolated: decode in a process of its own even for one job, so that a crash in a decoder
+            ends a file and not this process. It costs a start of Python.
+        timeout_s: give a file up after so many seconds; only where there are processes.
         progress: is called with how many files are done, fractions included, and of how many.
         on_outcome: is called with each outcome as soon as it is known.
 
@@ -297,7 +303,10 @@ def enhance_files(
         for failure in outcomes:
             on_outcome(failure)
     report = (lambda task, fraction: advance(task.name, fraction)) if progress else None
-    with closing(run(tasks, settings, jobs=jobs, progress=report)) as done:
+    running = run(
+        tasks, settings, jobs=jobs, isolated=isolated, timeout_s=timeout_s, progress=report
+    )
+    with closing(running) as done:
         for outcome in done:
             advance(outcome.source, 1.0)
             outcomes.append(outcome)
@@ -338,6 +347,8 @@ def run(
     settings: Settings,
     *,
     jobs: int = 1,
+    isolated: bool = False,
+    timeout_s: float | None = None,
     progress: Callable[[Task, float], None] | None = None,
     make_enhancer: MakeEnhancer | None = None,
 ) -> Generator[Outcome, None, None]:
@@ -346,17 +357,33 @@ def run(
     With ``jobs`` above 1 that many processes, of one thread each, share the tasks; outcomes then
     come in the order of completion. Close the iterator (or leave it) to stop: files half done
     leave nothing behind. ``progress`` is called with a task and the fraction of it done.
+    ``isolated`` and ``timeout_s`` are as :func:`overtone.executor.map` has them; a stream is done
+    in this process all the same.
 
     Raises OvertoneError if no file at all can be enhanced, as when the model is not found.
     """
     init = partial(make_enhancer or make_default_enhancer, settings, 1 if jobs > 1 else None)
     work = partial(_enhance_one, settings)
-    for _, outcome in executor.map(init, work, tasks, jobs=jobs, progress=progress, lost=_lost):
+    files = all(isinstance(end, Path) for task in tasks for end in (task.source, task.destination))
+    for _, outcome in executor.map(
+        init,
+        work,
+        tasks,
+        jobs=jobs,
+        isolated=isolated and files,
+        timeout_s=timeout_s,
+        progress=progress,
+        lost=_lost,
+    ):
         yield outcome
 
 
 def _lost(task: Task, reason: str) -> Outcome:
-    return Outcome.failed(task.name, reason)
+    """Report a crash in a decoder, or one that never ends, as what it is to a user: damage."""
+    if isinstance(task.destination, Path):
+        sweep(task.destination.parent)
+    cure = "if other programs play it, convert it to .wav, and please report it"
+    return Outcome.failed(task.name, f"{reason}; {cure}")
 
 
 def make_default_enhancer(settings: Settings, threads: int | None) -> EnhancesFiles:

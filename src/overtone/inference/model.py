@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from overtone.errors import ModelError
 from overtone.families import FAMILIES
 from overtone.inference.family import FORMAT_VERSION, METADATA_KEY, Model, ModelInfo
@@ -103,12 +105,22 @@ def read_info(path: Path) -> ModelInfo:
                 f" {FORMAT_VERSION}, kind {kinds}: update overtone"
             )
         info = runtime(kind).info_type.model_validate(content)
-    except (ValueError, AttributeError, TypeError) as error:  # ValidationError is a ValueError
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ModelError(
-            f"{path}: made for another version of overtone; update overtone or export it again"
+            f"{path}: made for another version of overtone, or damaged{_problem(error)};"
+            " update overtone or export it again"
         ) from error
     is_default = path == _shipped().get(DEFAULT_MODEL)
     return info.model_copy(update={"size_bytes": path.stat().st_size, "is_default": is_default})
+
+
+def _problem(error: Exception) -> str:
+    """Say which number is at fault, if it is one."""
+    if not isinstance(error, ValidationError):
+        return ""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    return f" ({key}: {first['msg']})" if key else f" ({first['msg']})"
 
 
 def _shipped() -> dict[str, Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ from overtone.errors import InvalidInputError, ModelError
 FloatArray = NDArray[np.float32]
 State = dict[str, FloatArray]
 
+# A state of more numbers a channel than this is no overtone model's.
+MAX_STATE = 1 << 24
+# Protocol buffers cannot be larger.
+MAX_FILE_BYTES = 1 << 31
 DEVICES = ("auto", "cpu", "cuda")
 NEW_STATE = "new_"
 
@@ -30,9 +36,11 @@ class FrameNetwork:
         path: of the file, for messages.
         session: what :func:`open_session` gave.
         signals, conditions: the names that the caller can give; a graph may use fewer.
+        output: the name of what the caller needs.
 
     Raises:
-        ModelError: the graph has inputs of other names.
+        ModelError: the graph has inputs of other names or types, states of no possible size, or
+            lacks the output.
     """
 
     def __init__(
@@ -42,8 +50,9 @@ class FrameNetwork:
         *,
         signals: tuple[str, ...],
         conditions: tuple[str, ...],
+        output: str,
     ) -> None:
-        self._session = session
+        self._path, self._session = path, session
         self._outputs = [output.name for output in session.get_outputs()]
         shapes = {entry.name: entry.shape for entry in session.get_inputs()}
         self._states = {
@@ -51,12 +60,13 @@ class FrameNetwork:
         }
         self._signals = [name for name in signals if name in shapes]
         self._conditions = [name for name in conditions if name in shapes]
-        unknown = shapes.keys() - {*self._states, *signals, *conditions}
-        if unknown:
-            raise ModelError(
-                f"{path}: the network has inputs that this overtone does not know"
-                f" ({', '.join(sorted(unknown))}): update overtone"
-            )
+        known = {*self._states, *signals, *conditions}
+        check_names(path, session, inputs=known, outputs={output})
+        if not self._signals:
+            raise ModelError(f"{path}: the network takes no sound ({' or '.join(signals)})")
+        for name, shape in self._states.items():
+            if math.prod(n for n in shape if isinstance(n, int)) > MAX_STATE:
+                raise ModelError(f"{path}: the network's state {name} is too large: {shape}")
 
     def initial_state(self, channels: int) -> State:
         """Return the network's memory before the first frame."""
@@ -82,8 +92,50 @@ class FrameNetwork:
         channels = len(inputs[self._signals[0]])
         for name in self._conditions:
             inputs[name] = np.full(channels, conditions[name], np.float32)
-        outputs = dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
-        return outputs, {name: outputs.pop(NEW_STATE + name) for name in self._states}
+        results = run_session(self._path, self._session, inputs)
+        outputs = dict(zip(self._outputs, results, strict=True))
+        new = {name: outputs.pop(NEW_STATE + name) for name in self._states}
+        return outputs, {name: self.of_shape(state[name].shape, new[name]) for name in new}
+
+    def of_shape(self, shape: tuple[int, ...], values: Any) -> FloatArray:
+        """Return what the network gave if it is float32 of this shape; else it is no model."""
+        return of_shape(self._path, shape, values)
+
+
+def check_names(path: Path, session: Any, *, inputs: set[str], outputs: set[str]) -> None:
+    """Raise ModelError unless all inputs of a graph are known and numbers, and it has outputs."""
+    entries = {entry.name: entry.type for entry in session.get_inputs()}
+    unknown = entries.keys() - inputs
+    if unknown:
+        raise ModelError(
+            f"{path}: the network has inputs that this overtone does not know"
+            f" ({', '.join(sorted(unknown))}): update overtone"
+        )
+    if set(entries.values()) - {"tensor(float)"}:
+        raise ModelError(f"{path}: the network takes {', '.join(sorted(set(entries.values())))}")
+    missing = outputs - {entry.name for entry in session.get_outputs()}
+    if missing:
+        raise ModelError(f"{path}: the network lacks its output {', '.join(sorted(missing))}")
+
+
+def run_session(path: Path, session: Any, inputs: Mapping[str, FloatArray]) -> list[Any]:
+    """Run a network; whatever fails in it is a ModelError."""
+    try:
+        return list(session.run(None, dict(inputs)))
+    except Exception as error:  # onnxruntime raises classes of its own, most of them bare
+        raise ModelError(f"{path}: its network fails ({_first_line(error)})") from error
+
+
+def of_shape(path: Path, shape: tuple[int, ...], values: Any) -> FloatArray:
+    """Return ``values`` if they are float32 of this shape, else raise ModelError."""
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != shape:
+        given = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "no array"
+        raise ModelError(f"{path}: its network gave {given}, not float32 {shape}")
+    return values
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def as_pairs(values: NDArray[Any]) -> FloatArray:
@@ -117,6 +169,7 @@ def open_session(path: Path, device: str = "auto", threads: int | None = None) -
             " device 'cpu'"
         )
     wanted = [cuda] if device != "cpu" and cuda in available else []
+    onnxruntime.disable_telemetry_events()  # where it was imported before overtone was
     options = onnxruntime.SessionOptions()
     # 0 lets onnxruntime take all cores. Errors come as exceptions, so the log stays quiet.
     options.intra_op_num_threads = threads or 0
@@ -129,8 +182,7 @@ def open_session(path: Path, device: str = "auto", threads: int | None = None) -
             str(path), options, providers=[*wanted, "CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime raises classes of its own, most of them bare
-        first_line = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelError(f"{path}: not a usable model file ({first_line})") from error
+        raise ModelError(f"{path}: not a usable model file ({_first_line(error)})") from error
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -145,18 +197,23 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     try:
-        content = memoryview(path.read_bytes())
-        for field, value in _fields(content):
-            if field == 14:
-                pair = {number: bytes(text).decode() for number, text in _fields(value)}
-                found[pair.get(1, "")] = pair.get(2, "")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError("more than 2 GB")
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            memoryview(content) as message,
+        ):
+            for value in _fields(message, 14):
+                pair = {n: b"".join(_fields(value, n)).decode() for n in (1, 2)}
+                found[pair[1]] = pair[2]
     except (OSError, ValueError, IndexError) as error:
         raise ModelError(f"{path}: not a usable model file ({error})") from error
     return found
 
 
-def _fields(message: memoryview) -> list[tuple[int, memoryview]]:
-    """Return the fields of a protocol buffer that have a length, by number."""
+def _fields(message: memoryview | bytes, number: int) -> list[bytes]:
+    """Return the fields of a protocol buffer that have a length, of one number."""
     fields, at = [], 0
 
     def varint() -> int:
@@ -169,6 +226,8 @@ def _fields(message: memoryview) -> list[tuple[int, memoryview]]:
             shift += 7
             if byte < 128:
                 return value
+            if shift > 63:
+                raise ValueError("damaged")
 
     while at < len(message):
         tag = varint()
@@ -180,7 +239,7 @@ def _fields(message: memoryview) -> list[tuple[int, memoryview]]:
         size = varint() if kind == 2 else sizes.get(kind, -1)
         if size < 0 or at + size > len(message):
             raise ValueError("damaged or cut off")
-        if kind == 2:
-            fields.append((tag >> 3, message[at : at + size]))
+        if kind == 2 and tag >> 3 == number:
+            fields.append(bytes(message[at : at + size]))
         at += size
     return fields

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from overtone.audio.formats import MAX_BLOCK_VALUES
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
 from overtone.dsp.level import LevelMeter
 from overtone.dsp.stretches import Stretch, StretchFinder
@@ -18,6 +19,8 @@ from overtone.inference.family import ModelInfo
 FloatArray = NDArray[np.float32]
 
 BLOCK_S = 1.0
+HIGHEST_MODEL_RATE = 48_000
+VALUES_IN_MODEL = 4
 # How much sound is analysed before the cutoff and the level are decided. Blocks under -80 dBFS say
 # nothing about either.
 ANALYSIS_S = 45.0
@@ -157,6 +160,16 @@ def extension(info: ModelInfo, cutoff_hz: float, rate_out: int) -> tuple[float |
     if cutoff_hz < 0.5 * info.min_cutoff_hz:
         return None, f"ends at {cutoff_hz:.0f} Hz, too low for this model"
     return cutoff_hz, info.warning(cutoff_hz)
+
+
+def block_frames(channels: int, sample_rate: int, output_rate: int | None) -> int:
+    """How much of a recording is done at once: a second, less where that takes too much memory.
+
+    A sample in a network takes as much as several on the way to it.
+    """
+    values = max(sample_rate, output_rate or 0) + VALUES_IN_MODEL * HIGHEST_MODEL_RATE
+    bounded = MAX_BLOCK_VALUES * sample_rate // (values * channels)
+    return max(1, min(round(BLOCK_S * sample_rate), bounded))
 
 
 def default_output_rate(sample_rate: int) -> int:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from itertools import pairwise
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from overtone.dsp.excitation import ExcitationConstants, Excitations, power_of
+from overtone.dsp.excitation import NAMES, ExcitationConstants, Excitations, power_of
 from overtone.dsp.stft import FrameDelay
 from overtone.inference.bands import crossover
 from overtone.inference.family import ModelInfo
@@ -43,13 +45,29 @@ class SourceFilterInfo(FrameInfo):
     """
 
     kind: Literal["source-filter"] = "source-filter"
-    visible_bins: int
-    visible_end: float
-    level_frames: int
-    band_centres_hz: tuple[float, ...]
-    excitations: tuple[str, ...]
+    visible_bins: int = Field(gt=0)
+    visible_end: float = Field(gt=0, le=1)
+    level_frames: int = Field(gt=0, le=65536)
+    band_centres_hz: tuple[float, ...] = Field(min_length=2, max_length=1024)
+    excitations: tuple[str, ...] = Field(min_length=1, max_length=len(NAMES))
     excitation: ExcitationConstants
-    faithful: str = ""
+    # A name: never the path of some other file.
+    faithful: str = Field(default="", pattern=r"^[\w-]*$", max_length=200)
+
+    @model_validator(mode="after")
+    def _check_excitation(self) -> Self:
+        if self.visible_bins > self.bins:
+            raise ValueError(f"visible_bins must be at most {self.bins}")
+        if self.lookahead_frames < self.overlaps - 1:
+            raise ValueError("lookahead_frames must be at least window_samples / hop_samples - 1")
+        if any(after <= before for before, after in pairwise(self.band_centres_hz)):
+            raise ValueError("band_centres_hz must rise")
+        if not set(self.excitations) <= set(NAMES):
+            raise ValueError(f"excitations must be of {', '.join(NAMES)}")
+        for name, value in vars(self.excitation).items():
+            if not 0 < value <= 65536:
+                raise ValueError(f"excitation.{name} must be above 0 and at most 65536")
+        return self
 
     @property
     def companion(self) -> str:
@@ -165,7 +183,8 @@ class SourceFilterPredictor:
         level = self._level.push(energy, active)
         relative = {"power": power / (level + np.float32(LEVEL_FLOOR))[..., None]}
         outputs, self._state = self._network.run(relative, self._conditions, self._state)
-        gains = outputs["gains"]
+        shape = (*energy.shape, len(self._info.excitations), len(self._info.band_centres_hz))
+        gains = self._network.of_shape(shape, outputs["gains"])
         observed = self._late_spectrum.push(spectrum)
         amplitude = self._late_amplitude.push(np.where(active, np.sqrt(level), np.float32(0)))
         excitation = self._late_excitation.push(self._excitations.push(spectrum))
@@ -190,6 +209,7 @@ class SourceFilterModel(FrameModel):
     info_type: ClassVar[type[ModelInfo]] = SourceFilterInfo
     signals: ClassVar[tuple[str, ...]] = ("power",)
     conditions: ClassVar[tuple[str, ...]] = ("cutoff_hz",)
+    output: ClassVar[str] = "gains"
     info: SourceFilterInfo
 
     def predictor(self, channels: int, conditions: Mapping[str, float]) -> SourceFilterPredictor:

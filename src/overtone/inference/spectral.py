@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.dsp.stft import FrameDelay, StreamOverlapAdd, StreamStft, hann
+from overtone.errors import ModelError
 from overtone.inference.bands import CROSSOVER_START, OutputBandLimit, crossover, on_lines
 from overtone.inference.family import Model, ModelInfo
 from overtone.inference.network import FrameNetwork, as_complex
@@ -32,9 +34,20 @@ class FrameInfo(ModelInfo):
     slowest: ClassVar[float] = 0.9
     has_strength: ClassVar[bool] = True
 
-    window_samples: int
-    hop_samples: int
-    lookahead_frames: int
+    window_samples: int = Field(ge=16, le=65536)
+    hop_samples: int = Field(gt=0)
+    lookahead_frames: int = Field(ge=0, le=256)
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> Self:
+        if self.window_samples % self.hop_samples or not 2 <= self.overlaps <= 64:
+            raise ValueError("window_samples must be 2 to 64 times hop_samples")
+        return self
+
+    @property
+    def overlaps(self) -> int:
+        """How many windows lie over a sample."""
+        return self.window_samples // self.hop_samples
 
     @property
     def bins(self) -> int:
@@ -140,6 +153,8 @@ class FrameResidual:
             self._kept.keep(observed, residual)
         if self._limiter is not None:
             self._limiter.lower(observed, residual)
+        if not np.isfinite(residual).all():
+            raise ModelError(f"model {self._info.name!r}: its network gave NaN or infinite values")
         return self._synthesis.push(residual)
 
 
@@ -242,11 +257,18 @@ class FrameModel(Model):
 
     signals: ClassVar[tuple[str, ...]]
     conditions: ClassVar[tuple[str, ...]]
+    output: ClassVar[str]
     info: FrameInfo
 
     def __init__(self, path: Path, session: Any, info: ModelInfo) -> None:
         super().__init__(path, session, info)
-        self.network = FrameNetwork(path, session, signals=self.signals, conditions=self.conditions)
+        self.network = FrameNetwork(
+            path,
+            session,
+            signals=self.signals,
+            conditions=self.conditions,
+            output=self.output,
+        )
 
     @abstractmethod
     def predictor(self, channels: int, conditions: Mapping[str, float]) -> Predictor:
@@ -307,7 +329,8 @@ class SpectralPredictor:
         """Return what is observed and the residual; see :class:`Predictor`."""
         signals = {"spectrum": spectrum}
         outputs, self._state = self._network.run(signals, self._conditions, self._state)
-        residual = as_complex(outputs["residual"])
+        shape = *spectrum.shape, 2
+        residual = as_complex(self._network.of_shape(shape, outputs["residual"]))
         observed = self._late.push(spectrum)
         if self._width is not None:
             self._width.fit(observed, residual)
@@ -320,6 +343,7 @@ class SpectralModel(FrameModel):
     info_type: ClassVar[type[ModelInfo]] = SpectralInfo
     signals: ClassVar[tuple[str, ...]] = ("spectrum",)
     conditions: ClassVar[tuple[str, ...]] = ("cutoff_hz", "fidelity")
+    output: ClassVar[str] = "residual"
 
     def predictor(self, channels: int, conditions: Mapping[str, float]) -> SpectralPredictor:
         """Start predicting frames; see :meth:`FrameModel.predictor`."""

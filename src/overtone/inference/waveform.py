@@ -12,7 +12,8 @@ Patches lie at fixed places of the stream, so any chunking gives the same sample
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,10 @@ from pydantic import Field, model_validator
 
 from overtone.dsp.bandwidth_model import TransitionBand
 from overtone.dsp.decimation import decimation_response
+from overtone.errors import ModelError
 from overtone.inference.bands import OutputBandLimit, crossover, on_lines
 from overtone.inference.family import Model, ModelInfo
+from overtone.inference.network import check_names, of_shape, run_session
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.floating]
@@ -56,9 +59,9 @@ class WaveformInfo(ModelInfo):
     runs_live: ClassVar[bool] = False
 
     kind: Literal["waveform"] = "waveform"
-    scale: int = Field(ge=2)
-    patch_samples: int = Field(gt=0)
-    multiple_samples: int = Field(gt=0)
+    scale: int = Field(ge=2, le=64)
+    patch_samples: int = Field(gt=0, le=1 << 20)
+    multiple_samples: int = Field(gt=0, le=1 << 16)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -113,6 +116,10 @@ class WaveformModel(Model):
     info_type: ClassVar[type[ModelInfo]] = WaveformInfo
     info: WaveformInfo
 
+    def __init__(self, path: Path, session: Any, info: ModelInfo) -> None:
+        super().__init__(path, session, info)
+        check_names(path, session, inputs={"low"}, outputs={"high"})
+
     def residual_stream(
         self,
         channels: int,
@@ -144,8 +151,11 @@ class WaveformModel(Model):
         padded = np.pad(low, ((0, 0), (0, -samples % self.info.multiple_samples)))
         if not padded.size:
             return np.zeros(low.shape, np.float32)
-        (high,) = self._session.run(None, {"low": padded.astype(np.float32, copy=False)})
-        return np.asarray(high[:, :samples], np.float32)
+        inputs = {"low": padded.astype(np.float32, copy=False)}
+        high = of_shape(self.path, padded.shape, run_session(self.path, self._session, inputs)[0])
+        if not np.isfinite(high).all():
+            raise ModelError(f"{self.path}: its network gave NaN or infinite values")
+        return high[:, :samples]
 
 
 class PatchResidual:

@@ -6,7 +6,10 @@ moments of every network) with ``progress.json``. It is written beside its place
 it is renamed out of the way: :func:`recover` mends what a process leaves that is killed just then.
 """
 
+import errno
 import json
+import math
+import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -18,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
+from overtone.files import read_json
 from overtone.settings import problems
 from overtone.training.families import build_network, read_recipe
 from overtone.training.optimiser import OptimisedNetwork
@@ -214,6 +218,8 @@ def _load(path: Path) -> dict[str, Tensor]:
     and the taps of a convolution came before its channels.
     """
     tensors: dict[str, Tensor] = {}
+    if not path.is_file():  # a pipe would never end
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     for name, value in load_file(path).items():
         start, end = name[: name.rfind("phase.")], name.rpartition(".")[2]
         if name.endswith(("phase.weight", "phase.bias")):
@@ -238,18 +244,21 @@ def _line(error: Exception) -> str:
 def _read_recipe(folder: Path) -> Recipe:
     path = folder / "config.json"
     try:
-        return read_recipe(json.loads(path.read_text()))
+        return read_recipe(read_json(path))
     except ValidationError as error:
         raise ConfigError(f"{path}: damaged, or of another version: {problems(error)}") from error
-    except (json.JSONDecodeError, AttributeError, ConfigError) as error:
+    except (ValueError, AttributeError, ConfigError) as error:
         raise ConfigError(f"{path}: damaged, or of another version: {error}") from error
 
 
 def _read_progress(folder: Path) -> dict[str, Any]:
-    progress: dict[str, Any] = json.loads((folder / "progress.json").read_text())
+    progress: dict[str, Any] = read_json(folder / "progress.json")
     try:
-        return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
-    except (KeyError, TypeError) as error:
+        step, seconds = int(progress["step"]), float(progress["seconds"])
+        if step < 0 or not 0 <= seconds < math.inf:
+            raise ValueError
+        return progress | {"step": step, "seconds": seconds}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError("progress.json does not give step and seconds") from error
 
 

@@ -18,6 +18,7 @@ from overtone.settings import Settings, read_toml
 
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+DEEPEST = 8
 
 
 class OptimiserConfig(Settings):
@@ -60,7 +61,8 @@ class EpochsConfig(OptimiserConfig):
 class Recipe(Settings):
     """What every recipe says; :data:`overtone.families.FAMILIES` has the kinds."""
 
-    name: str = Field(min_length=1)
+    # A name, and never a way out of a folder.
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")
     description: str
     network: str
     seed: int = 0
@@ -110,6 +112,8 @@ def read_whole(path: Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     own = read_toml(path)
     within = (*within, path.resolve())
+    if len(within) > DEEPEST:
+        raise ConfigError(f"{path}: the {DEEPEST}th recipe that one names after another")
 
     def other(name: object, key: str) -> dict[str, Any]:
         if not isinstance(name, str):

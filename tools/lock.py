@@ -1,0 +1,46 @@
+"""Write the versions of everything that overtone's tests use here: ``python tools/lock.py``.
+
+``constraints.txt`` says what continuous integration installs: versions known to work together. The
+package itself only states the oldest that it works with. torch stands in the Makefile.
+"""
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = "overtone[all,dev]"
+LEFT_OUT = {"overtone", "torch"}
+
+
+def closure(requirement: str, found: dict[str, str]) -> None:
+    """Add what a requirement needs, directly and indirectly, as far as it is installed."""
+    wanted = Requirement(requirement)
+    try:
+        package = distribution(wanted.name)
+    except PackageNotFoundError:
+        return
+    name = canonicalize_name(wanted.name)
+    seen = found.setdefault(f"{name}[{','.join(sorted(wanted.extras))}]", "")
+    if seen:
+        return
+    found[f"{name}[{','.join(sorted(wanted.extras))}]"] = package.version.partition("+")[0]
+    for line in package.requires or ():
+        needed = Requirement(line)
+        extras = wanted.extras or {""}
+        if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
+            closure(line, found)
+
+
+def main() -> None:
+    """Write the file."""
+    found: dict[str, str] = {}
+    closure(ROOT, found)
+    versions = {name.partition("[")[0]: version for name, version in found.items()}
+    lines = [f"{n}=={v}\n" for n, v in sorted(versions.items()) if n not in LEFT_OUT]
+    Path("constraints.txt").write_text("# Made by tools/lock.py\n" + "".join(lines))
+
+
+if __name__ == "__main__":
+    main()
