@@ -43,6 +43,7 @@ class Entry:
 
     name: str
     shape: Sequence[int | str] = ()
+    type: str = "tensor(float)"
 
 
 class TorchSession:
