@@ -297,3 +297,34 @@ def test_file_objects_are_enhanced_like_files(enhancer, examples_dir, tmp_path):
         report = enhancer.enhance_file(file, stream, file_format="flac")
     assert stream.getvalue() == path.read_bytes()
     assert report.source == str(source)
+
+
+def chords(rate: int) -> np.ndarray:
+    """Six seconds of plucked chords."""
+    time_s = np.arange(int(0.4 * rate)) / rate
+    roots = 220 * 2 ** (np.array([0, 5, 7, 3, 8, 0, 10, 5, 7, 2, 0, 3, 5, 7, 0]) / 12)
+    partials = np.arange(1, 7)[:, None] * np.array([1, 1.26, 1.5])[:, None, None]
+    decay = np.exp(-3 * time_s)
+    return 0.05 * np.concatenate(
+        [(np.sin(2 * np.pi * root * partials * time_s) * decay).sum((0, 1)) for root in roots]
+    )
+
+
+def test_auto_takes_the_music_model_for_music_alone(call):
+    enhancer = Enhancer("auto")
+    music, speech = enhancer.enhance(chords(16000), 16000), enhancer.enhance(call, 8000)
+    assert (music.report.model, speech.report.model) == ("music", "speech")
+    assert music.report.speech < 0.3 < 0.7 < speech.report.speech
+    assert "model music (music, " in str(music.report)
+    assert np.array_equal(music.samples, Enhancer("music").enhance(chords(16000), 16000).samples)
+    assert np.array_equal(speech.samples, Enhancer("speech").enhance(call, 8000).samples)
+
+
+def test_a_model_that_was_chosen_says_nothing_of_the_content(call):
+    assert Enhancer("speech").enhance(call, 8000).report.speech is None
+
+
+def test_what_cannot_be_told_is_taken_for_speech(rng):
+    report = Enhancer("auto").enhance(0.1 * rng.standard_normal(2000), 16000, cutoff_hz=4000).report
+    assert (report.model, report.speech) == ("speech", 0.5)
+    assert "speech or music, unsure" in str(report)

@@ -84,7 +84,8 @@ ModelOption = Annotated[
         "-m",
         "--model",
         metavar="MODEL",
-        help="A name that 'overtone models' lists, or an .onnx file.",
+        help="A name that 'overtone models' lists, or an .onnx file; auto tells music from speech"
+        " where a whole file is at hand.",
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option("-d", "--device", help="Where to compute.")]

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +28,8 @@ from overtone.inference.checks import (
     checked_fidelity,
     whole_rate,
 )
-from overtone.inference.model import load_model
+from overtone.inference.family import Model
+from overtone.inference.model import MUSIC_MODEL, load_model, model_path, read_info
 from overtone.inference.pipeline import EnhanceStream
 from overtone.inference.planning import (
     Plan,
@@ -51,7 +52,8 @@ class Enhancer:
     """Restores what recordings lost above their cutoff, and keeps what they have below it.
 
     Args:
-        model: ``auto``, a name that :func:`overtone.list_models` gives, or the path of a model.
+        model: a name that :func:`overtone.list_models` gives, or the path of a model. ``auto``
+            is ``music`` for what is clearly music, and ``speech`` for all else.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: of the network; None takes all cores.
         fidelity: 0 is the best perceptual quality; 1 is the least distortion of the waveform, a
@@ -84,14 +86,30 @@ class Enhancer:
             fidelity=fidelity,
             strength_db=strength_db,
         )
-        self.model = load_model(model, device=device, threads=threads)
-        self.fidelity = checked_fidelity(self.model.info, fidelity)
-        check_strength(self.model.info, strength_db)
+        self._load = partial(load_model, device=device, threads=threads)
         self.strength_db = strength_db
-        companion = self.model.info.companion
-        if self.fidelity and companion:
-            faithful = load_model(companion, device=device, threads=threads)
-            self.model = BlendedModel(self.model, faithful, self.fidelity)
+        self.model = self._ready(model, fidelity)
+        self.fidelity = checked_fidelity(self.model.info, fidelity)
+        self._music = read_info(model_path(MUSIC_MODEL)) if model == "auto" else None
+
+    def _ready(self, name: str | os.PathLike[str], fidelity: float | None) -> Model:
+        """Load a model, with its companion as far as the fidelity asks for one."""
+        model = self._load(name)
+        wanted = checked_fidelity(model.info, fidelity)
+        check_strength(model.info, self.strength_db)
+        companion = model.info.companion
+        if wanted and companion:
+            return BlendedModel(model, self._load(companion), wanted)
+        return model
+
+    @cached_property
+    def _music_model(self) -> Model:
+        return self._ready(MUSIC_MODEL, self.fidelity)
+
+    def model_for(self, plan: Plan) -> Model:
+        """Return the model that a plan names."""
+        music = self._music is not None and plan.model == self._music.name
+        return self._music_model if music else self.model
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._made_by, ()
@@ -255,7 +273,8 @@ class Enhancer:
             channels=channels,
             duration_s=frames / sample_rate,
             cutoff=plan.cutoff,
-            model=self.model.info.name,
+            model=plan.model,
+            speech=plan.speech,
             seconds=time.perf_counter() - begun,
             clipped_samples=clipped_samples,
             changed=plan.extend_from_hz is not None,
@@ -312,7 +331,14 @@ class Enhancer:
         rate = whole_rate(sample_rate)
         given = None if output_rate is None else whole_rate(output_rate, "output rate")
         blocks = as_blocks(samples, rate)
-        return plan_recording(self.model.info, blocks, rate, output_rate=given, cutoff_hz=cutoff_hz)
+        return plan_recording(
+            self.model.info,
+            blocks,
+            rate,
+            output_rate=given,
+            cutoff_hz=cutoff_hz,
+            music=self._music,
+        )
 
     def stream(self, sample_rate: int, channels: int, plan: Plan) -> Stream:
         """Start the stream that does what ``plan`` says, block by block."""
@@ -330,7 +356,7 @@ class Enhancer:
 
     def band(self, sample_rate: int, plan: Plan, channels: int, cutoff: CutoffEstimate) -> Stream:
         """Start a stream of one bandwidth, that of one stretch of the plan's recording."""
-        from_hz, _ = decide(self.model.info, cutoff, 1.0, sample_rate, plan.output_rate)
+        from_hz, _ = decide(self.model_for(plan).info, cutoff, 1.0, sample_rate, plan.output_rate)
         return self._extend(sample_rate, channels, plan, from_hz, cutoff)
 
     def _extend(
@@ -344,7 +370,7 @@ class Enhancer:
         if extend_from_hz is None:
             return StreamResampler(sample_rate, plan.output_rate, channels)
         return EnhanceStream(
-            self.model,
+            self.model_for(plan),
             sample_rate,
             plan.output_rate,
             channels,

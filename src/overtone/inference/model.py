@@ -15,6 +15,7 @@ from overtone.inference.network import open_session, read_metadata
 
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
 DEFAULT_MODEL = "speech"
+MUSIC_MODEL = "music"
 
 # Several families may write files of one kind, which the same runtime reads.
 KINDS = {family.kind: family for family in FAMILIES.values()}

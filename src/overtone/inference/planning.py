@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from overtone.audio.formats import MAX_BLOCK_VALUES
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
+from overtone.dsp.content import LONGEST_S, speech_probability
 from overtone.dsp.level import LevelMeter
 from overtone.dsp.stretches import Stretch, StretchFinder
 from overtone.inference.checks import GUESS, as_recording, check_cutoff
@@ -32,6 +33,8 @@ QUIET_RMS, QUIET_GAIN = 1e-6, 1000.0
 # files (Vorbis, Opus, MP3 from 160 kbit/s up) end above it, where nothing is to be gained.
 FULL_BAND_HZ = 18_000.0
 SILENT = "silent"
+# Less likely speech than so is music: when unsure, it is taken for speech.
+MUSIC_BELOW = 0.3
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Plan:
     ``stretches`` are the parts of one bandwidth each, by time and channel, in order of time: one
     where nothing changes, none where the cutoff is given. Of several, ``cutoff`` and
     ``extend_from_hz`` are of the one that has the most to gain.
+
+    ``model`` is the name of the one that does it, and ``speech`` how likely the recording is speech
+    rather than music, 0 to 1, if that decided which.
     """
 
     output_rate: int
@@ -53,6 +59,8 @@ class Plan:
     gain: float
     warning: str = ""
     stretches: tuple[Stretch, ...] = ()
+    model: str = ""
+    speech: float | None = None
 
 
 def plan_recording(
@@ -62,8 +70,9 @@ def plan_recording(
     *,
     output_rate: int | None = None,
     cutoff_hz: float | str | None = None,
+    music: ModelInfo | None = None,
 ) -> Plan:
-    """Analyse a recording and decide what the model ``info`` will do to it.
+    """Analyse a recording and decide what the model ``info`` will do to it, or ``music`` to music.
 
     ``blocks`` are ``[channels, n]``. The start says where the band ends and how loud it is; all of
     them, where that changes. With a frequency for ``cutoff_hz`` no more of them are taken than
@@ -90,11 +99,17 @@ def plan_recording(
     if not start.analysed and quiet_start.estimator.estimate().verdict == "band-limited":
         start = quiet_start
     level = start.level()
+    speech = None
+    if music is not None:
+        speech = speech_probability(start.heard(), sample_rate)
+        info = music if speech < MUSIC_BELOW else info
     gain = info.level_rms / level if level > 0 else 1.0
     if cutoff_hz is not None and not isinstance(cutoff_hz, str):
         estimate = CutoffEstimate("band-limited", cutoff_hz, 1.0)
         extend_from_hz, warning = decide(info, estimate, level, sample_rate, rate_out)
-        return Plan(rate_out, estimate, extend_from_hz, gain, warning)
+        return Plan(
+            rate_out, estimate, extend_from_hz, gain, warning, model=info.name, speech=speech
+        )
     overall = start.estimator.estimate()
     if cutoff_hz == GUESS and overall.guess_hz is not None:
         overall = replace(overall, verdict="band-limited", cutoff_hz=overall.guess_hz)
@@ -107,24 +122,39 @@ def plan_recording(
     ]
     most = gains.index(max(gains))
     return Plan(
-        rate_out, stretches[most].cutoff, decisions[most][0], gain, decisions[most][1], stretches
+        rate_out,
+        stretches[most].cutoff,
+        decisions[most][0],
+        gain,
+        decisions[most][1],
+        stretches,
+        info.name,
+        speech,
     )
 
 
 class _Start:
-    """What the start of a recording says: where its band ends, and its level."""
+    """What the start of a recording says: where its band ends, its level, and what it is."""
 
     def __init__(self, sample_rate: int, gain: float = 1.0) -> None:
         self.estimator, self._meter = CutoffEstimator(sample_rate), LevelMeter(sample_rate)
         self._gain = np.float32(gain)
         self.analysed = 0
+        self._kept = round(LONGEST_S * sample_rate)
+        self._heard: list[FloatArray] = []
 
     def push(self, block: FloatArray, *, estimate: bool) -> None:
         """Take what is audible."""
         self._meter.push(block)
         if estimate:
             self.estimator.push(self._gain * block if self._gain != 1 else block)
+        if self.analysed < self._kept:
+            self._heard.append(block.mean(axis=0))
         self.analysed += block.shape[1]
+
+    def heard(self) -> FloatArray:
+        """Return the channels' mean ``[samples]``, as far as it tells speech from music."""
+        return np.concatenate([np.zeros(0, np.float32), *self._heard])
 
     def level(self) -> float:
         """RMS of what sounds, 0 for silence."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.stretches import Stretch
 from overtone.dsp.stretches import describe as describe_stretches
+from overtone.inference.planning import MUSIC_BELOW
 
 FloatArray = NDArray[np.float32]
 
@@ -24,7 +25,8 @@ class EnhanceReport:
     "written", "copied" (bit for bit, as there was nothing to do), "skipped" (``destination`` is
     then empty) or, for arrays, "returned". ``left_behind`` names what the source carries besides
     sound and the destination's format has no place for. ``stretches`` are the parts of one
-    bandwidth each, as in :class:`~overtone.inference.planning.Plan`.
+    bandwidth each, as in :class:`~overtone.inference.planning.Plan`; ``speech`` is how likely the
+    recording is speech rather than music, if that chose the model.
     """
 
     source: str
@@ -43,6 +45,7 @@ class EnhanceReport:
     left_behind: tuple[str, ...] = ()
     action: str = "written"
     stretches: tuple[Stretch, ...] = ()
+    speech: float | None = None
 
     @property
     def realtime_factor(self) -> float:
@@ -69,7 +72,8 @@ class EnhanceReport:
             self._cutoff_in_words(),
         ]
         if self.changed:
-            parts.append(f"model {self.model}" + (f" ({self.warning})" if self.warning else ""))
+            why = "; ".join(filter(None, (self._content_in_words(), self.warning)))
+            parts.append(f"model {self.model}" + (f" ({why})" if why else ""))
         else:
             how = f"{self.action}, " if self.action in ("copied", "skipped") else ""
             parts.append(f"{how}unchanged" + (f": {self.warning}" if self.warning else ""))
@@ -81,6 +85,14 @@ class EnhanceReport:
             parts.append(f"left behind: {', '.join(self.left_behind)}")
         names = " -> ".join(filter(None, (self.source, self.destination)))
         return (f"{names}: " if names else "") + ", ".join(parts)
+
+    def _content_in_words(self) -> str:
+        if self.speech is None:
+            return ""
+        sure = max(self.speech, 1 - self.speech)
+        if sure <= 1 - MUSIC_BELOW:
+            return "speech or music, unsure"
+        return f"{'speech' if self.speech > 0.5 else 'music'}, {min(sure, 0.99):.0%} sure"
 
     def _cutoff_in_words(self) -> str:
         cutoff = self.cutoff

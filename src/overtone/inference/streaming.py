@@ -30,6 +30,7 @@ from overtone.errors import InvalidInputError
 from overtone.inference.checks import MAX_CHANNELS, as_channels, as_number, check_cutoff, whole_rate
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.family import ModelInfo
+from overtone.inference.model import DEFAULT_MODEL
 from overtone.inference.pipeline import Fifo, Route
 from overtone.inference.planning import (
     ANALYSIS_S,
@@ -40,6 +41,7 @@ from overtone.inference.planning import (
     extension,
     has_low_rate,
     is_audible,
+    plan_recording,
     split,
 )
 from overtone.inference.switching import Stream
@@ -108,8 +110,13 @@ class StreamEnhancer:
         )
         if plan is None and self._analyser is None:
             self._require_low_rate()
+        # What a stream turns out to be is known too late to choose by.
         self._enhancer = enhancer or Enhancer(
-            model, device=device, threads=threads, fidelity=fidelity, strength_db=strength_db
+            DEFAULT_MODEL if model == "auto" else model,
+            device=device,
+            threads=threads,
+            fidelity=fidelity,
+            strength_db=strength_db,
         )
         self._mono = False  # blocks came as [samples]
         self._over = False
@@ -136,7 +143,8 @@ class StreamEnhancer:
     @property
     def info(self) -> ModelInfo:
         """What the model says of itself."""
-        return self._enhancer.model.info
+        enhancer = self._enhancer
+        return (enhancer.model_for(self.plan) if self.plan else enhancer.model).info
 
     @property
     def latency_s(self) -> float:
@@ -234,7 +242,8 @@ class StreamEnhancer:
 
     def _decide(self, held: FloatArray) -> Plan:
         """Decide from what was analysed, as offline; what is given overrules."""
-        plan = self._enhancer.plan(
+        plan = plan_recording(
+            self._enhancer.model.info,
             split(held, self.sample_rate),
             self.sample_rate,
             output_rate=self.output_rate,
