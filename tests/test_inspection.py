@@ -139,3 +139,19 @@ def test_many_files_are_inspected_and_bad_ones_named(speech, tmp_path):
 def test_a_damaged_file_is_an_error(speech):
     with pytest.raises(AudioFileError, match="damaged or cut off"):
         inspect_file(io.BytesIO(saved(speech).getvalue()[:-20_000]))
+
+
+def test_a_bandwidth_that_changes_is_told_by_stretch(speech, tmp_path):
+    phone = soxr.resample(soxr.resample(speech, RATE, 8000), 8000, RATE)[: len(speech)]
+    minute = 60 * RATE
+    both = np.concatenate([np.resize(phone, minute), np.resize(speech, minute)])
+    for seconds in (12, 120):
+        middle, half = len(both) // 2, seconds * RATE // 2
+        found = inspect_file(saved(both[middle - half : middle + half]))
+        first, second = found.stretches
+        assert first.cutoff_hz == pytest.approx(3800, rel=0.1)
+        assert second.cutoff.verdict == "full band"
+        # Of a long file, as well as the pieces that are read tell.
+        apart_s = 1 if seconds == 12 else seconds / (EXCERPTS - 1)
+        assert second.start_s == pytest.approx(seconds / 2, abs=apart_s)
+        assert second.end_s == pytest.approx(seconds, abs=0.3)

@@ -25,6 +25,7 @@ from overtone.audio.reader import AudioReader, is_stream, name_of
 from overtone.audio.sources import describe_os_error, find_sources
 from overtone.dsp.bandwidth import CutoffEstimate, CutoffEstimator
 from overtone.dsp.level import LevelMeter
+from overtone.dsp.stretches import Stretch, StretchFinder
 from overtone.dsp.traces import RATES_HZ, TraceMeter, Wall
 from overtone.errors import OvertoneError
 
@@ -33,7 +34,6 @@ Rails = tuple[NDArray[np.floating], NDArray[np.int64]]
 
 # A longer file is looked at in so many places, for so many seconds each.
 EXCERPTS, EXCERPT_S = 8, 4.0
-FADE_S = 0.01
 AUDIBLE_RMS = 1e-4
 
 # Clipping: so many samples in a row within a step of 16 bits of the peak.
@@ -49,12 +49,13 @@ CODEC_EDGES_NEAR_HZ = (24_000, 32_000)
 CODEC_HOLES = 0.004
 CODEC_FROM_HZ, SHARP_HZ = 15_000.0, 150.0
 OPUS_EDGES, OPUS_TOLERANCE_HZ = {12_000.0: 400.0, 20_000.0: 175.0}, 100.0
-UNLIKELY_HZ = 150.0
-"""A codec whose walls are of the other kind counts as so much farther away."""
+UNLIKELY_HZ, FARTHEST_HZ = 150.0, 700.0
+"""A codec whose walls are of the other kind counts as so much farther away; beyond the second
+none is named."""
 SURE_TRACE = 0.9
 NOT_FULL, OF_ITS_RATE = 0.96, 0.9
 LOSSLESS_CODECS = ("FLAC", "ALAC", "WAVPACK", "APE", "TTA")
-OWN_CODEC = "its own codec"
+OWN_CODEC, A_CODEC = "its own codec", "codec"
 
 # Where encoders low-pass, by channels and bit rate in kbit/s: LAME 3.100 and FFmpeg's AAC.
 MP3_EDGES = {
@@ -71,11 +72,12 @@ AAC_EDGES = {
 class Inspection:
     """What a file claims and what it holds.
 
-    ``info`` is what its header says, ``duration_s`` its length, None where only reading it all
-    would tell. ``cutoff`` is where the real band ends. ``codec_edge_hz`` is the wall on which a
-    codec ended it, ``lines_hz`` are steady tones. ``clipped_samples`` are those in rows at the
-    peak, of the ``analysed_s`` seconds that were read. ``cause`` is what most likely ended the
-    band: "MP3 128k", "upsampled from 16 kHz", "low-pass"; empty if nothing did.
+    ``info`` is what its header says, ``duration_s`` its length in seconds. ``cutoff`` is where the
+    real band ends, and ``stretches`` are the parts of one bandwidth each, where it changes.
+    ``codec_edge_hz`` is the wall on which a codec ended it, ``lines_hz`` are steady tones.
+    ``clipped_samples`` are those in rows at the peak, of the ``analysed_s`` seconds that were read.
+    ``cause`` is what most likely ended the band: "MP3 128k", "upsampled from 16 kHz", "low-pass";
+    empty if nothing did.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Inspection:
     duration_s: float | None
     analysed_s: float
     cutoff: CutoffEstimate
+    stretches: tuple[Stretch, ...]
     codec_edge_hz: float | None
     lines_hz: tuple[float, ...]
     level_dbfs: float | None
@@ -111,6 +114,7 @@ class Inspection:
             "verdict": self.cutoff.verdict,
             "bandwidth_hz": self.cutoff.cutoff_hz,
             "confidence": self.cutoff.confidence,
+            "stretches": [stretch.to_dict() for stretch in self.stretches],
             "codec_edge_hz": self.codec_edge_hz,
             "lines_hz": list(self.lines_hz),
             "level_dbfs": self.level_dbfs,
@@ -148,10 +152,10 @@ def inspect_file(source: str | os.PathLike[str] | BinaryIO) -> Inspection:
         rate = info.sample_rate
         meters = _Meters(rate)
         read = 0
-        for _, block in reader.excerpts(EXCERPTS, EXCERPT_S):
+        for start_s, block in reader.excerpts(EXCERPTS, EXCERPT_S):
             read += block.shape[1]
             if meters.analysed < EXCERPTS * EXCERPT_S * rate:
-                meters.push(block)
+                meters.push(block, start_s)
         whole = info.frames is None or read >= info.frames
         return meters.inspection(reader.path, info, read / rate if whole else info.duration_s)
 
@@ -164,12 +168,16 @@ class _Meters:
         self._estimator = CutoffEstimator(sample_rate)
         self._traces = TraceMeter(sample_rate)
         self._level = LevelMeter(sample_rate)
+        self._finder = StretchFinder(sample_rate)
+        self._starts: list[tuple[float, float]] = []  # of pieces, among them and in the file, s
         self._rails: Rails = (np.zeros(0), np.zeros(0, np.int64))
         self.analysed = 0
 
-    def push(self, block: FloatArray) -> None:
+    def push(self, block: FloatArray, start_s: float) -> None:
         """Measure a piece ``[channels, n]``."""
+        self._starts.append((self.analysed / self._rate, start_s))
         self.analysed += block.shape[1]
+        self._finder.push(block)
         self._rails = _joined_rails(self._rails, rails(block))
         if np.sqrt(np.mean(block**2)) > AUDIBLE_RMS:
             self._level.push(block)
@@ -185,20 +193,33 @@ class _Meters:
             wall = None
         cutoff = _completed(cutoff, rate, wall)
         cause = find_cause(cutoff, rate, wall, info)
-        of_codec = wall is not None and cause.startswith(("MP3", "AAC", "Opus", OWN_CODEC))
+        of_codec = wall is not None and cause.startswith(("MP3", "AAC", "Opus", OWN_CODEC, A_CODEC))
         return Inspection(
             path=path,
             info=info,
             duration_s=duration_s,
             analysed_s=self.analysed / self._rate,
             cutoff=cutoff,
+            stretches=tuple(self._in_file(one) for one in self._finder.stretches(cutoff)),
             codec_edge_hz=wall.edge_hz if of_codec and wall else None,
-            lines_hz=getattr(cutoff, "lines_hz", ()),
+            lines_hz=cutoff.lines_hz,
             level_dbfs=_decibels(level),
             peak_dbfs=_decibels(peak),
             clipped_samples=int(self._rails[1].sum()),
             cause=cause,
         )
+
+    def _in_file(self, stretch: Stretch) -> Stretch:
+        """Return a stretch with the times of the file, of which some was left out."""
+        return replace(
+            stretch,
+            start_s=self._time(stretch.start_s),
+            end_s=self._time(stretch.end_s - 1e-6) + 1e-6,
+        )
+
+    def _time(self, analysed_s: float) -> float:
+        among_s, start_s = next(one for one in reversed(self._starts) if one[0] <= analysed_s)
+        return start_s + analysed_s - among_s
 
 
 def _decibels(amplitude: float) -> float | None:
@@ -228,7 +249,7 @@ def find_cause(
         return _upsampled(resampled)
     codec = _codec(wall, info)
     if codec is None:
-        return "steep low-pass"
+        return "" if cutoff.verdict == "full band" else "steep low-pass"
     lossless = {*INTEGER_BITS, *FLOAT_SUBTYPES, *LOSSLESS_CODECS}
     return codec if info.subtype in lossless else OWN_CODEC
 
@@ -257,14 +278,17 @@ def _codec(wall: Wall, info: AudioInfo) -> str | None:
         return None
     tables = {"MP3": MP3_EDGES, "AAC": AAC_EDGES}
     is_aac = sharp and wall.holes < CODEC_HOLES
-    return min(
+    distance_hz, name = min(
         (
             abs(edge_hz - wall.edge_hz) + UNLIKELY_HZ * ((codec == "AAC") != is_aac),
             f"{codec} {bit_rate}k",
         )
         for codec, table in tables.items()
         for bit_rate, edge_hz in table[min(info.channels, 2)].items()
-    )[1]
+    )
+    if distance_hz < FARTHEST_HZ:
+        return name
+    return A_CODEC if sharp or wall.holes >= CODEC_HOLES else None
 
 
 # Clipping ----------------------------------------------------------------------------------------

@@ -97,6 +97,7 @@ def _table(found: list[Inspection], *, exact: bool) -> Table:
         rows = [one.to_dict() for one in found]
         for row in rows:
             row["lines_hz"] = " ".join(f"{hertz:.0f}" for hertz in row["lines_hz"])
+            row["stretches"] = json.dumps(row["stretches"])
         keys = list(rows[0]) if rows else ["file"]
         return Table([Column(key, key) for key in keys], rows)
     columns = [
@@ -119,8 +120,12 @@ def _claim(one: Inspection) -> str:
 
 
 def _band(one: Inspection) -> str:
+    from overtone.dsp.stretches import describe
+
     if one.level_dbfs is None:
         return "silent"
+    if len(one.stretches) > 1:
+        return describe(one.stretches)
     if one.cutoff.cutoff_hz is None:
         return "unsure"
     full = " (full)" if one.cutoff.verdict == "full band" else ""
