@@ -138,7 +138,7 @@ class TestWriteText:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_folder_of_that_name_is_kept(self, tmp_path):
-        with pytest.raises(InvalidInputError, match="already exists"):
+        with pytest.raises(InvalidInputError, match="is a folder"):
             refuse_existing(tmp_path, overwrite=False)
         with pytest.raises(InvalidInputError, match="cannot be written"):
             write_text("x", tmp_path, overwrite=True)

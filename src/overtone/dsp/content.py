@@ -14,11 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
-from scipy.signal import welch
 
 from overtone.dsp.resample import resample
-from overtone.dsp.stft import hann, stft
+from overtone.dsp.stft import frames, hann, stft
 
 Doubles = NDArray[np.float64]
 
@@ -32,6 +30,7 @@ FLOOR = 1e-6
 PAUSE = 1e-4
 # Shares of the modulation spectrum of the bands' levels, Hz.
 MODULATION_HZ = (0.4, 2.0, 4.0, 8.0, 16.0, 40.0)
+MODULATION_FRAMES = 200
 # Lags at which a spectrum's fine structure is compared with itself, frames.
 LAGS = (4, 10, 20, 50)
 SMOOTHING_BINS = 9
@@ -153,8 +152,13 @@ def features(samples: NDArray[np.floating], sample_rate: int) -> Doubles | None:
 
 def _modulation(level: Doubles) -> list[float]:
     """How much the bands' levels ``[bands, frames]`` change, by how quickly."""
-    hz, density = welch(level, FRAMES_S, nperseg=min(level.shape[1], 200))
-    share = density.mean(axis=0)
+    # Welch's method: the mean of half-overlapping periodograms.
+    span = min(level.shape[1], MODULATION_FRAMES)
+    parts = frames(level, span, span - span // 2)
+    window = hann(span)
+    spectra = np.fft.rfft((parts - parts.mean(axis=-1, keepdims=True)) * window)
+    hz = np.fft.rfftfreq(span, 1 / FRAMES_S)
+    share = 2 * (np.abs(spectra) ** 2).mean(axis=(0, 1)) / (FRAMES_S * (window**2).sum())
     return [math.log(share[(hz >= a) & (hz < b)].sum() + 1e-3) for a, b in pairwise(MODULATION_HZ)]
 
 
@@ -178,7 +182,8 @@ def _dynamics(energy: Doubles, active: NDArray[np.bool_], level: Doubles) -> lis
 def _fine_structure(power: Doubles, active: NDArray[np.bool_]) -> list[float]:
     """How pronounced partials are, and how long they stay where they are."""
     log_power = np.log(power)
-    fine = log_power - uniform_filter1d(log_power, SMOOTHING_BINS, axis=1, mode="nearest")
+    padded = np.pad(log_power, ((0, 0), (SMOOTHING_BINS // 2, SMOOTHING_BINS // 2)), "edge")
+    fine = log_power - frames(padded, SMOOTHING_BINS, 1).mean(axis=-1)
     size = np.sqrt((fine**2).mean(axis=1)) + 1e-9
     found = [float(size[active].mean())]
     for lag in LAGS:
