@@ -140,6 +140,6 @@ class TestWriteText:
     def test_a_folder_of_that_name_is_kept(self, tmp_path):
         with pytest.raises(InvalidInputError, match="is a folder"):
             refuse_existing(tmp_path, overwrite=False)
-        with pytest.raises(InvalidInputError, match="cannot be written"):
+        with pytest.raises(InvalidInputError, match="is a folder"):
             write_text("x", tmp_path, overwrite=True)
         assert tmp_path.is_dir()
