@@ -46,7 +46,7 @@ def service():
     """A service; its address is its attribute ``address``."""
     app = create_app(Settings(limits=LIMITS))
     with running(app) as address:
-        app.state.service.address = address
+        app.state.service.address, app.state.service.app = address, app
         yield app.state.service
 
 
