@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,23 @@ def studio(
         list[str] | None,
         typer.Argument(metavar="FILE", help="Audio files or folders to begin with."),
     ] = None,
+    static: Annotated[
+        Path | None,
+        typer.Option(
+            "--static",
+            metavar="DIR",
+            help="Write the page into a new folder instead, for any web server: the model then "
+            "runs in the browser, and nothing is uploaded.",
+        ),
+    ] = None,
+    ort: Annotated[
+        Path | None,
+        typer.Option(
+            "--ort",
+            metavar="DIR",
+            help="For --static: files of onnxruntime-web. Default: fetched with npm, once.",
+        ),
+    ] = None,
     port: PortOption = PORT,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page.", show_default=False)
@@ -28,7 +46,16 @@ def studio(
     \b
     overtone studio
     overtone studio call.wav
+    overtone studio --static public/
     """
+    if ort is not None and static is None:
+        raise InvalidInputError("--ort is for --static: give both")
+    if static is not None:
+        from overtone.serve.static import write_static
+
+        write_static(static, runtime=ort)
+        typer.echo(f"{static}: put it on any web server, or: python -m http.server -d {static}")
+        return
     require_extra("overtone studio")
     from overtone.audio.sources import find_sources
     from overtone.serve.app import create_app

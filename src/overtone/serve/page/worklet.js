@@ -15,13 +15,18 @@ class Through extends AudioWorkletProcessor {
     this.held = held; // samples to have before the first is played
     this.ring = new Float32Array(48000);
     this.written = this.read = 0;
-    this.port.onmessage = ({ data }) => {
+    this.port.onmessage = ({ data: { port } }) => { this.#listen(port); };
+  }
+
+  #listen(port) {
+    this.worker = port;
+    port.onmessage = ({ data }) => {
       for (const sample of data) this.ring[this.written++ % this.ring.length] = sample;
     };
   }
 
   process([input], [output]) {
-    if (input.length) this.port.postMessage(input[0].slice());
+    if (input.length) this.worker?.postMessage(input[0].slice());
     const waiting = this.written - this.read;
     if (this.playing ||= waiting >= this.held) {
       for (let n = 0; n < output[0].length && this.read < this.written; n++) {
