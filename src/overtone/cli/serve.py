@@ -68,8 +68,8 @@ def serve(
 ) -> None:
     """Serve enhancement over HTTP (pip install 'overtone[serve]').
 
-    POST a file to /v1/enhance and get it enhanced; /docs describes the rest: jobs for long files,
-    streams, models, metrics.
+    POST a file to /v1/enhance and get it enhanced; /openapi.json describes the rest: jobs for
+    long files, streams, models, metrics.
 
     \b
     overtone serve

@@ -1,4 +1,4 @@
-"""The routes of the service, and its description (``/docs``, ``/openapi.json``)."""
+"""The routes of the service, and its description (``/openapi.json``)."""
 
 from __future__ import annotations
 
@@ -281,7 +281,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with service.running():
             yield
 
-    app = FastAPI(title="overtone", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="overtone",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # FastAPI's pages fetch their scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.service = service
     app.add_middleware(Guard, settings=settings, observe=service.observe)
     if settings.origins:
