@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.audio.reader import AudioReader
+from overtone.dsp.stretches import Stretch
 from overtone.inference.planning import Plan
 from overtone.serve.options import Options
 from overtone.serve.settings import Limits
@@ -81,13 +82,17 @@ class Section:
         """Do it."""
         del report
         plan = planned(self.source, self.options)
-        if not self.enhanced:
-            plan = Plan(plan.output_rate, plan.cutoff, None, plan.gain)
+        lead_s = min(LEAD_S, self.start_s)
+        parts = from_second(plan.stretches, self.start_s - lead_s)
+        plan = (
+            replace(plan, stretches=parts)
+            if self.enhanced
+            else Plan(plan.output_rate, plan.cutoff, None, plan.gain)
+        )
         options = self.options
         chosen = enhancer(options.model, options.fidelity, options.strength)
         with AudioReader(self.source) as reader:
             rate, channels = reader.info.sample_rate, reader.info.channels
-            lead_s = min(LEAD_S, self.start_s)
             first = round((self.start_s - lead_s) * rate)
             stream = chosen.stream(rate, channels, plan)
             blocks = list(taken(reader, first, round((lead_s + self.duration_s) * rate)))
@@ -99,7 +104,21 @@ class Section:
             "channels": channels,
             "cutoff": plan.extend_from_hz,
             "warning": plan.warning,
+            "edges": [
+                (part.start_s, min(part.end_s, self.duration_s), part.cutoff_hz)
+                for part in from_second(parts, lead_s)
+                if part.cutoff_hz and part.channels[0] == 0 and part.start_s < self.duration_s
+            ],
         }
+
+
+def from_second(stretches: Iterable[Stretch], start_s: float) -> tuple[Stretch, ...]:
+    """The stretches of a recording whose beginning is left out."""
+    return tuple(
+        replace(part, start_s=max(0.0, part.start_s - start_s), end_s=part.end_s - start_s)
+        for part in stretches
+        if part.end_s > start_s
+    )
 
 
 def taken(reader: AudioReader, first: int, count: int) -> Iterator[FloatArray]:

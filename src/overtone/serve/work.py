@@ -160,4 +160,5 @@ def as_report(done: EnhanceReport, name: str) -> Report:
         clipped_samples=done.clipped_samples,
         left_behind=done.left_behind,
         seconds=done.seconds,
+        stretches=[stretch.to_dict() for stretch in done.stretches],
     )

@@ -167,7 +167,7 @@ function paint() {
   const top = signals.after.rate / 2;
   const duration = player.duration;
   const peak = peakOf([...signals.before.channels, ...signals.after.channels]);
-  const edges = signals.after.edges ?? (signals.after.cutoff ? [[0, duration, signals.after.cutoff]] : []);
+  const edges = signals.after.edges?.length ? signals.after.edges : (signals.after.cutoff ? [[0, duration, signals.after.cutoff]] : []);
   for (const name of ["before", "after"]) draw($(name), signals[name], { top, peak, edges });
 }
 
