@@ -12,7 +12,9 @@ async function ask(path, init) {
 }
 
 export async function models() {
-  return (await ask("v1/models")).json();
+  const named = await (await ask("v1/models")).json();
+  const auto = { name: "auto", description: "speech or music, whichever it is", has_fidelity: true, is_default: true };
+  return [auto, ...named.map((model) => ({ ...model, is_default: false }))];
 }
 
 export async function given() {
