@@ -1,5 +1,6 @@
 """A running service with small limits, and a client that talks to it as a program would."""
 
+import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def service():
     """A service; its address is its attribute ``address``."""
     app = create_app(Settings(limits=LIMITS))
     with running(app) as address:
-        app.state.service.address = address
+        app.state.service.address, app.state.service.app = address, app
         yield app.state.service
 
 
@@ -60,3 +61,60 @@ def client(service):
     while any(service.folder.iterdir()):
         assert time.monotonic() < deadline, list(service.folder.iterdir())
         time.sleep(0.02)
+
+
+# The page in a browser ---------------------------------------------------------------------------
+
+DROP = """([name, bytes]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(bytes)], name));
+    document.dispatchEvent(new DragEvent("drop", {dataTransfer: data}));
+}"""
+
+
+# Of a module: while it is open, no other test of the process can run an event loop.
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium with a microphone that beeps; without one, its tests are skipped."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium is installed")
+    arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+    arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page of its own that must ask no other host and meet no error."""
+
+    @contextmanager
+    def visit(address, **options):
+        context = browser.new_context(**options)
+        page = context.new_page()
+        errors, hosts = [], set()
+        page.on("pageerror", lambda error: errors.append(error))
+        context.on("request", lambda request: hosts.add("/".join(request.url.split("/")[:3])))
+        page.goto(address)
+        yield page
+        context.close()
+        assert errors == []
+        assert {host for host in hosts if host.startswith("http")} == {address}
+
+    return visit
+
+
+@pytest.fixture
+def drop():
+    """Drop a file of this name and these bytes onto a page."""
+    return lambda page, name, content: page.evaluate(DROP, [name, list(content)])
+
+
+@pytest.fixture
+def wait_ready():
+    """Wait until a page has shown before and after so many times."""
+    return lambda page, times: page.wait_for_selector(f"body[data-ready='{times}']", timeout=60_000)

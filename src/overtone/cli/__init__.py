@@ -22,6 +22,7 @@ from overtone.cli import (
     prepare,
     serve,
     stream,
+    studio,
     terminal,
     train,
 )
@@ -50,6 +51,7 @@ for command, kind in (
     (train.train, WithOldNames),
     (export.export, None),
     (serve.serve, None),
+    (studio.studio, None),
 ):
     app.command(cls=kind)(command)
 app.add_typer(benchmark.app)

@@ -141,6 +141,12 @@ def enhance(
         bool,
         typer.Option("--plot", help="Draw spectrograms before and after, into NAME.enhanced.png."),
     ] = False,
+    html: Annotated[
+        bool,
+        typer.Option(
+            "--html", help="Write a page to hear and see both, into NAME.enhanced.html, to send."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a file instead of text.")
     ] = False,
@@ -166,12 +172,16 @@ def enhance(
     source, target = _ends(files, output)
     if plot and not isinstance(target, str | None):
         raise InvalidInputError("--plot needs an output with a name, not -")
+    if html and not (isinstance(source, list) and isinstance(target, str | None)):
+        raise InvalidInputError("--html needs an input and an output with names, not -")
     printer = Printer(as_json=as_json, quiet=quiet, to_stderr=not isinstance(target, str | None))
     errors = 0
+    pages: set[Path] = set()  # two files of one name must not share a page
 
     def tell(outcome: Outcome) -> None:
         nonlocal errors
         done = _draw(outcome, overwrite=force) if plot else outcome
+        done = _write_page(done, pages, overwrite=force) if html else done
         errors += done.error is not None
         printer.outcome(done)
 
@@ -240,6 +250,30 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
         return replace(
             outcome, error=f"{report.destination}: no picture ({describe_os_error(error)})"
         )
+    return outcome
+
+
+def _write_page(outcome: Outcome, pages: set[Path], *, overwrite: bool) -> Outcome:
+    """Write the page that compares a file before and after; return a failure if that fails."""
+    from overtone.serve.listening import write_listening_page
+
+    report = outcome.report
+    if report is None or not report.destination:
+        return outcome
+    source, destination = Path(report.source), Path(report.destination)
+    page = destination.with_suffix(".html")
+    try:
+        write_listening_page(
+            page,
+            source,
+            destination,
+            facts=str(replace(report, source="", destination="")),
+            cutoff_hz=report.cutoff.cutoff_hz if report.changed else None,
+            overwrite=overwrite and page not in pages,
+        )
+        pages.add(page)
+    except OvertoneError as error:
+        return replace(outcome, error=f"{destination}: no page ({error})")
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,8 +71,8 @@ def serve(
 ) -> None:
     """Serve enhancement over HTTP (pip install 'overtone[serve]').
 
-    POST a file to /v1/enhance and get it enhanced; /docs describes the rest: jobs for long files,
-    streams, models, metrics.
+    POST a file to /v1/enhance and get it enhanced; /openapi.json describes the rest: jobs for
+    long files, streams, models, metrics.
 
     \b
     overtone serve
@@ -108,8 +109,13 @@ def require_extra(feature: str) -> None:
             raise MissingExtraError(feature, "serve")
 
 
-def run(app: FastAPI, settings: Settings, *, ready: str = "overtone serves at {address}") -> None:
-    """Serve until Ctrl-C or SIGTERM; ``ready`` is printed when connections are taken."""
+def announce(address: str) -> None:
+    """Say where the service is."""
+    typer.echo(f"overtone serves at {address}", err=True)
+
+
+def run(app: FastAPI, settings: Settings, ready: Callable[[str], None] = announce) -> None:
+    """Serve until Ctrl-C or SIGTERM; ``ready`` gets the address once connections are taken."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -118,7 +124,7 @@ def run(app: FastAPI, settings: Settings, *, ready: str = "overtone serves at {a
             if self.started:
                 name = f"[{settings.host}]" if ":" in settings.host else settings.host
                 bound = self.servers[0].sockets[0].getsockname()[1]
-                typer.echo(ready.format(address=f"http://{name}:{bound}"), err=True)
+                ready(f"http://{name}:{bound}")
 
     config = uvicorn.Config(
         app,

@@ -1,4 +1,4 @@
-"""The routes of the service, and its description (``/docs``, ``/openapi.json``)."""
+"""The routes of the service, and its description (``/openapi.json``)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from overtone.serve.options import MEDIA_TYPES, Options, Report, in_one_line
 from overtone.serve.service import CLIENT_CLOSED, Service, unless_gone
 from overtone.serve.settings import Settings
 from overtone.serve.stream import TRY_AGAIN, close, serve_stream
-from overtone.serve.work import Task
+from overtone.serve.work import Enhance
 
 REPORT_HEADER = "X-Overtone-Report"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -133,7 +133,7 @@ async def enhance(
         return JSONResponse(content, background=cleanup)
 
 
-def _file(task: Task, report: Report, background: BackgroundTask | None = None) -> Response:
+def _file(task: Enhance, report: Report, background: BackgroundTask | None = None) -> Response:
     return FileResponse(
         task.destination,
         media_type=MEDIA_TYPES[task.options.format],
@@ -281,7 +281,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with service.running():
             yield
 
-    app = FastAPI(title="overtone", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="overtone",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # FastAPI's pages fetch their scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.service = service
     app.add_middleware(Guard, settings=settings, observe=service.observe)
     if settings.origins:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from overtone.serve.options import Report
-from overtone.serve.work import Task
+from overtone.serve.work import Enhance
 
 
 class State(StrEnum):
@@ -42,7 +42,7 @@ class JobState(BaseModel):
 class Job:
     """One piece of work, in a folder of its own."""
 
-    task: Task
+    task: Enhance
     folder: Path
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: State = State.QUEUED

@@ -50,11 +50,12 @@ class Options(BaseModel):
         " else 48 kHz (44.1 kHz for 22.05 and 11.025 kHz).",
         examples=[48_000],
     )
-    cutoff: Annotated[float | None, BeforeValidator(_auto)] = Field(
+    cutoff: Annotated[
+        Annotated[float, Field(gt=0, le=192_000)] | Literal["guess"] | None, BeforeValidator(_auto)
+    ] = Field(
         None,
-        gt=0,
-        le=192_000,
-        description="Where the recording's real band ends, in Hz. Default: found.",
+        description="Where the recording's real band ends, in Hz. Default: found; `guess` also acts"
+        " on the best guess where that is not sure.",
         examples=[4000],
     )
     fidelity: float | None = Field(
@@ -107,3 +108,4 @@ class Report(BaseModel):
     clipped_samples: int
     left_behind: tuple[str, ...]
     seconds: float = Field(description="Of work.")
+    stretches: list[dict[str, Any]] = Field(description="The parts of one bandwidth each.")

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,9 +20,10 @@ from overtone.serve.options import Options, Report
 from overtone.serve.pool import BusyError, CrashError, Pool
 from overtone.serve.settings import Settings
 from overtone.serve.uploads import Upload, receive
-from overtone.serve.work import Refused, Task
+from overtone.serve.work import Enhance, Refused, Task
 
 Result = TypeVar("Result")
+INPUT = "input"
 RETRY_S = "5"
 SWEEP_S = 10.0
 CLIENT_CLOSED = 499  # as nginx logs a client that has gone
@@ -98,17 +99,20 @@ class Service:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    async def upload(self, request: Request, folder: Path, options: Options) -> Task:
+    async def upload(self, request: Request, folder: Path, options: Options) -> Enhance:
         """Receive a request's file and say what is to be done to it."""
-        upload: Upload = await receive(request, folder / "input", self.limits)
+        upload: Upload = await receive(request, folder / INPUT, self.limits)
         options = options.merged(upload.fields)
+        return self.enhance(folder / INPUT, folder, upload.name, options)
+
+    def enhance(self, source: Path, folder: Path, name: str, options: Options) -> Enhance:
+        """Say what is to be done to a file, and that the result goes into ``folder``."""
         if options.model not in self.models:
             known = ", ".join(sorted(self.models))
             raise HTTPException(422, f"no model {options.model!r}; there are {known}")
-        destination = folder / f"output.{options.format}"
-        return Task(folder / "input", destination, upload.name, options, self.limits)
+        return Enhance(source, name, self.limits, folder / f"output.{options.format}", options)
 
-    async def do(self, task: Any, report: Callable[[float], None] = lambda _: None) -> Any:
+    async def do(self, task: Task, report: Callable[[float], None] = lambda _: None) -> Any:
         """Have a task done by the pool.
 
         Raises:
@@ -126,7 +130,7 @@ class Service:
             self._audio.inc(done.duration_s)
         return done
 
-    def start_job(self, task: Task, folder: Path) -> Job:
+    def start_job(self, task: Enhance, folder: Path) -> Job:
         """Begin a job and return at once."""
         job = Job(task, folder)
         self.jobs.add(job)
@@ -142,8 +146,7 @@ class Service:
             job.end(error=f"{job.task.name}: internal error: {type(error).__name__}")
             raise
         finally:
-            with suppress(OSError):  # the result alone is kept
-                job.task.source.unlink()
+            (job.folder / INPUT).unlink(missing_ok=True)  # the result alone is kept
 
 
 async def unless_gone(request: Request, doing: Awaitable[Result]) -> Result:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 from overtone.audio.reader import AudioReader
 from overtone.errors import OvertoneError
@@ -18,17 +20,6 @@ from overtone.serve.settings import Limits
 
 # A disk with less room than this after a failure is why it failed.
 FULL_BYTES = 10**6
-
-
-@dataclass(frozen=True)
-class Task:
-    """A file to enhance; ``name`` is what the client calls it."""
-
-    source: Path
-    destination: Path
-    name: str
-    options: Options
-    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -54,19 +45,32 @@ def enhancer(model: str, fidelity: float | None, strength_db: float) -> Enhancer
     return Enhancer(model, device="cpu", threads=1, fidelity=fidelity, strength_db=strength_db)
 
 
-def work(_: None, task: Task, report: Callable[[float], None]) -> Report | Refused:
-    """Enhance a file, or say why not."""
-    return guarded(lambda: enhance(task, report), task)
+class Task(Protocol):
+    """What a worker does with one file, which the client calls ``name``."""
+
+    @property
+    def source(self) -> Path:
+        """The file, in a folder of the service."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    def do(self, report: Callable[[float], None]) -> Any:
+        """Do it and return what can be sent to another process."""
+        ...
 
 
-def guarded(do: Callable[[], Report], task: Task) -> Report | Refused:
-    """What ``do`` returns, or what kept it from that in the client's words."""
+def work(_: None, task: Task, report: Callable[[float], None]) -> Any:
+    """Do a task; return what it gave, or :class:`Refused` with why not in the client's words."""
     try:
-        return do()
+        return task.do(report)
     except TooLargeError as error:
         return Refused(413, str(error))
     except (OvertoneError, OSError, MemoryError) as error:
-        if shutil.disk_usage(task.source.parent).free < FULL_BYTES:
+        if shutil.disk_usage(tempfile.gettempdir()).free < FULL_BYTES:
             return Refused(507, "the disk of the service is full; try again later")
         if isinstance(error, MemoryError):
             return Refused(413, f"{task.name}: does not fit into the memory of the service")
@@ -79,9 +83,8 @@ def guarded(do: Callable[[], Report], task: Task) -> Report | Refused:
 
 def in_words(message: str, task: Task) -> str:
     """A library's message in one line: with the client's names, and without our paths."""
-    names = {str(task.source): task.name, str(task.destination): f"the {task.options.format} file"}
-    for path, name in names.items():
-        message = message.replace(path, name)
+    message = message.replace(str(task.source), task.name)
+    message = message.replace(f"{task.source.parent}/", "")
     for argument, option in {"output_rate": "rate", "cutoff_hz": "cutoff"}.items():
         message = message.replace(argument, option)
     return " ".join(message.split())
@@ -112,22 +115,32 @@ def check(source: Path, name: str, limits: Limits) -> None:
             raise TooLargeError(f"{name}: longer than {limits.duration_s:g} s; cut it first")
 
 
-def enhance(task: Task, progress: Callable[[float], None]) -> Report:
-    """Enhance a whole file."""
-    check(task.source, task.name, task.limits)
-    options = task.options
-    chosen = enhancer(options.model, options.fidelity, options.strength)
-    done = chosen.enhance_file(
-        task.source,
-        task.destination,
-        output_rate=options.rate,
-        cutoff_hz=options.cutoff,
-        subtype=SUBTYPES[options.bits] if options.bits else None,
-        tags=options.tags,
-        overwrite=True,
-        progress=progress,
-    )
-    return as_report(done, task.name)
+@dataclass(frozen=True)
+class Enhance:
+    """Enhance a whole file into ``destination``; gives a :class:`Report`."""
+
+    source: Path
+    name: str
+    limits: Limits
+    destination: Path
+    options: Options
+
+    def do(self, report: Callable[[float], None]) -> Report:
+        """Do it."""
+        check(self.source, self.name, self.limits)
+        options = self.options
+        chosen = enhancer(options.model, options.fidelity, options.strength)
+        done = chosen.enhance_file(
+            self.source,
+            self.destination,
+            output_rate=options.rate,
+            cutoff_hz=options.cutoff,
+            subtype=SUBTYPES[options.bits] if options.bits else None,
+            tags=options.tags,
+            overwrite=True,
+            progress=report,
+        )
+        return as_report(done, self.name)
 
 
 def as_report(done: EnhanceReport, name: str) -> Report:
@@ -147,4 +160,5 @@ def as_report(done: EnhanceReport, name: str) -> Report:
         clipped_samples=done.clipped_samples,
         left_behind=done.left_behind,
         seconds=done.seconds,
+        stretches=[stretch.to_dict() for stretch in done.stretches],
     )
