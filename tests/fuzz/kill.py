@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-RUN = [sys.executable, "-c", "from overtone.cli import main; main()"]
+RUN = [sys.executable, "-m", "overtone"]
 COMMANDS = {
     "enhance -j 1": ["enhance", "in", "-o", "out", "--force"],
     "enhance -j 2": ["enhance", "in", "-o", "out", "--force", "-j", "2"],
