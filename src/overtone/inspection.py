@@ -325,6 +325,7 @@ def inspect_files(
     sources: str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]],
     *,
     jobs: int = 1,
+    isolated: bool = False,
     progress: Callable[[float, int], None] | None = None,
     on_result: Callable[[Inspected], None] | None = None,
 ) -> list[Inspected]:
@@ -334,6 +335,8 @@ def inspect_files(
         sources: files, folders (searched recursively) and glob patterns, one or many; or one open
             binary file.
         jobs: files done at the same time, each by a process.
+        isolated: decode in a process of its own even for one job, so that a crash in a decoder
+            ends a file and not this process.
         progress: is called with how many files are done, and of how many.
         on_result: is called with each result as soon as it is known.
 
@@ -360,7 +363,10 @@ def inspect_files(
             on_result(failure)
     files: list[Path | BinaryIO] = [*streams, *(source.path for source in found)]
     by_name: dict[Path, Inspected] = {}
-    with closing(executor.map(_ready, _inspect_one, files, jobs=jobs, lost=_lost)) as done:
+    decoding = executor.map(
+        _ready, _inspect_one, files, jobs=jobs, isolated=isolated and not streams, lost=_lost
+    )
+    with closing(decoding) as done:
         for _, result in done:
             by_name[result.path] = result
             if on_result:

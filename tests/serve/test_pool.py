@@ -50,6 +50,18 @@ def test_a_worker_that_dies_or_is_not_waited_for_is_replaced():
     asyncio.run(asyncio.wait_for(talk(), 60))
 
 
+def test_what_never_ends_is_given_up():
+    async def talk():
+        pool = Pool(int, work, workers=1, queue=0, timeout_s=5)
+        try:
+            with pytest.raises(CrashError, match="not done within 5 s"):
+                await pool.run("sleep")
+        finally:
+            await pool.close()
+
+    asyncio.run(asyncio.wait_for(talk(), 60))
+
+
 def test_work_ends_when_the_client_goes():
     ended = []
 

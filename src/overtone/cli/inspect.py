@@ -80,7 +80,7 @@ def inspect(
         raise InvalidInputError("- stands for one file, so it must be the only one")
     with bar("inspecting") as advance:
         given = sys.stdin.buffer if PIPE in files else files
-        results = inspect_files(given, jobs=jobs, progress=advance, on_result=tell)
+        results = inspect_files(given, jobs=jobs, isolated=True, progress=advance, on_result=tell)
     found = [result.inspection for result in results if result.inspection is not None]
     if as_csv:
         print(_table(found, exact=True).render("csv"), end="")

@@ -61,6 +61,9 @@ def serve(
         int, typer.Option("--max-jobs", min=1, help="Jobs kept, done or not.")
     ] = 100,
     max_streams: Annotated[int, typer.Option("--max-streams", min=0, help="Open streams.")] = 8,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="A file may take so long.")
+    ] = 3600,
     expire: Annotated[
         float, typer.Option("--expire", min=1, metavar="SECONDS", help="How long results stay.")
     ] = 3600,
@@ -90,6 +93,7 @@ def serve(
         sample_rate=max_rate,
         jobs=max_jobs,
         streams=max_streams,
+        work_s=timeout,
         expire_s=expire,
         **({"workers": workers} if workers else {}),
     )

@@ -27,12 +27,20 @@ class Pool:
         work: does one item; see :func:`overtone.executor.map`.
         workers: processes.
         queue: how many items may wait for one.
+        timeout_s: an item that takes longer is given up, and its process ended.
     """
 
     def __init__(
-        self, init: Callable[[], Any], work: Callable[..., Any], *, workers: int, queue: int
+        self,
+        init: Callable[[], Any],
+        work: Callable[..., Any],
+        *,
+        workers: int,
+        queue: int,
+        timeout_s: float | None = None,
     ) -> None:
         self._init, self._work, self._queue = init, work, queue
+        self._timeout_s = timeout_s
         self._idle: asyncio.Queue[Worker[Any]] = asyncio.Queue()
         self._all = {self._start() for _ in range(workers)}
         # A thread waits for each worker; a few more see the last messages of those that end.
@@ -49,7 +57,7 @@ class Pool:
 
         Raises:
             BusyError: too many wait already.
-            CrashError: the process died over it.
+            CrashError: the process died over it, or it took too long.
         """
         if self.waiting >= self._queue and self._idle.empty():
             raise BusyError(f"{self.waiting} requests wait already; try again later")
@@ -59,9 +67,12 @@ class Pool:
         finally:
             self.waiting -= 1
         try:
-            result = await self._converse(worker, item, report)
-        except BaseException:
+            async with asyncio.timeout(self._timeout_s):
+                result = await self._converse(worker, item, report)
+        except BaseException as error:
             self._replace(worker)
+            if isinstance(error, TimeoutError):
+                raise CrashError(f"not done within {self._timeout_s:g} s") from None
             raise
         self._idle.put_nowait(worker)
         return result

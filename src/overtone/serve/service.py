@@ -68,7 +68,11 @@ class Service:
         """Start the pool, and at the end stop it and leave nothing behind."""
         self.folder = Path(tempfile.mkdtemp(prefix="overtone-serve-"))
         self.pool = Pool(
-            work.start, work.work, workers=self.limits.workers, queue=self.limits.queue
+            work.start,
+            work.work,
+            workers=self.limits.workers,
+            queue=self.limits.queue,
+            timeout_s=self.limits.work_s,
         )
         sweeping = asyncio.create_task(self._sweep())
         try:

@@ -14,7 +14,8 @@ class Limits:
     """Bounds on one request and on all of them; beyond each the answer is a 4xx that names it.
 
     ``upload_timeout_s`` is the longest silence of a client that sends, and also how long it may
-    stay below ``upload_floor`` bytes a second. Results are deleted after ``expire_s``.
+    stay below ``upload_floor`` bytes a second. A file that takes longer than ``work_s`` is given
+    up. Results are deleted after ``expire_s``.
     """
 
     upload_bytes: int = 1000 * MEGABYTE
@@ -25,6 +26,7 @@ class Limits:
     queue: int = 64
     jobs: int = 100
     streams: int = 8
+    work_s: float = 3600
     expire_s: float = 3600
     upload_timeout_s: float = 20
     upload_floor: int = 1000
