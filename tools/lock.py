@@ -4,13 +4,14 @@
 package itself only states the oldest that it works with. torch stands in the Makefile.
 """
 
+import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = "overtone[all,dev]"
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 LEFT_OUT = {"overtone", "torch"}
 
 
@@ -22,10 +23,10 @@ def closure(requirement: str, found: dict[str, str]) -> None:
     except PackageNotFoundError:
         return
     name = canonicalize_name(wanted.name)
-    seen = found.setdefault(f"{name}[{','.join(sorted(wanted.extras))}]", "")
-    if seen:
+    key = f"{name}[{','.join(sorted(wanted.extras))}]"
+    if key in found or name == "overtone":
         return
-    found[f"{name}[{','.join(sorted(wanted.extras))}]"] = package.version.partition("+")[0]
+    found[key] = package.version.partition("+")[0]
     for line in package.requires or ():
         needed = Requirement(line)
         extras = wanted.extras or {""}
@@ -36,7 +37,9 @@ def closure(requirement: str, found: dict[str, str]) -> None:
 def main() -> None:
     """Write the file."""
     found: dict[str, str] = {}
-    closure(ROOT, found)
+    for requirements in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
+        for line in requirements:
+            closure(line, found)
     versions = {name.partition("[")[0]: version for name, version in found.items()}
     lines = [f"{n}=={v}\n" for n, v in sorted(versions.items()) if n not in LEFT_OUT]
     Path("constraints.txt").write_text("# Made by tools/lock.py\n" + "".join(lines))

@@ -25,6 +25,8 @@ COMMANDS = {
     "prepare": [
         "prepare",
         "files",
+        "--rate",
+        "8000",
         "--file-list",
         "list",
         "--in-dir",
