@@ -232,10 +232,15 @@ def test_mutagen_is_not_loaded_to_read_sound() -> None:
     assert mutagen.version
 
 
-def test_without_mutagen_tags_are_named_and_chunks_still_carried(monkeypatch) -> None:
+@pytest.mark.parametrize("kind", ["FLAC", "WAV"])
+@pytest.mark.parametrize("title", ["", "Tape 12"])
+def test_without_mutagen_tags_are_named_where_there_are_any(monkeypatch, kind, title) -> None:
     monkeypatch.setattr("overtone.audio.carried.has_mutagen", lambda: False)
-    for kind, said in (("FLAC", True), ("WAV", False)):
-        file = io.BytesIO()
-        soundfile.write(file, np.zeros(RATE), RATE, format=kind)
-        unread = read_carried(file, RATE).unread
-        assert ("pip install 'overtone[formats]'" in unread) == said
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", RATE, 1, format=kind) as sound:
+        if title:
+            sound.title = title
+        sound.write(np.zeros(RATE))
+    unread = read_carried(file, RATE).unread
+    # The texts of WAV are chunks, which are carried without mutagen.
+    assert ("pip install 'overtone[formats]'" in unread) == (bool(title) and kind == "FLAC")

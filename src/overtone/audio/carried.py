@@ -67,9 +67,22 @@ def read_carried(file: BinaryIO, sample_rate: int, start: int = 0) -> Carried:
         if magic not in (b"RF64", b"BW64"):  # which mutagen takes for MP3
             _add_tags(carried, file)
     elif not is_wav:
-        carried.unread = f"tags, if there are any ({_NEEDS_MUTAGEN})"
+        carried.unread = _unread_tags(file, start)
     _add_from_chunks(carried)
     return carried
+
+
+def _unread_tags(file: BinaryIO, start: int) -> str:
+    """Return what is to be said of tags that nothing here can copy."""
+    import soundfile
+
+    file.seek(start)
+    try:
+        with soundfile.SoundFile(file) as sound:
+            any_texts = bool(sound.copy_metadata().keys() - {"software"})
+    except soundfile.SoundFileError:  # what libsndfile does not read may well have some
+        return f"tags, if there are any ({_NEEDS_MUTAGEN})"
+    return f"tags ({_NEEDS_MUTAGEN})" if any_texts else ""
 
 
 def _add_tags(carried: Carried, file: BinaryIO) -> None:
