@@ -218,6 +218,8 @@ def _iff_part(part: Part) -> Part:
     size = size_of(file)
     file.seek(start)
     head = file.read(8)
+    if len(head) < 8:
+        return replace(part, cut_off=True)
     magic = head[:4]
     order = BYTE_ORDER[magic]
     # BW64 is RF64 under another name, which libsndfile does not know yet.
