@@ -78,3 +78,28 @@ def test_without_matplotlib_the_extra_is_named_before_any_work(listed, tmp_path,
     with pytest.raises(MissingExtraError, match=r"overtone\[plot\]"):
         run(listed, "--in-dir", tmp_path, "-m", "soxr", "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_published_inference_line_runs(tmp_path, make_noise, monkeypatch):
+    from overtone.evaluation import examples
+
+    monkeypatch.setattr(examples, "plot_spectrograms", lambda *drawn, **options: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets").mkdir()
+    soundfile.write("assets/p225_358.wav", make_noise(48000, 0.2)[0], 48000)
+    (tmp_path / "assets" / "save_wav_list.txt").write_text("assets/p225_358.wav\n")
+    line = (
+        "--save-example --wave-file-list assets/save_wav_list.txt --scale 4 --sr 16000"
+        " --checkpoint pretrained/vctk_speaker1_pretrained.pth"
+    )
+    result = run(*line.split())
+    assert result.exit_code == 0
+    assert "tfilm-speech-x4 takes their place" in result.stderr
+    assert "16000 Hz from 4000 Hz, tfilm-speech-x4" in result.stdout
+    sizes = {
+        name: soundfile.info(tmp_path / f"examples-out/assets/p225_358_{name}.wav").frames
+        for name in ("gt", "low_res", "base", "super")
+    }
+    assert sizes == {"gt": 3200, "low_res": 800, "base": 3200, "super": 3200}
+    with pytest.raises(ModelError, match="weights/nope"):
+        run("assets", "--checkpoints-root=weights", "--checkpoint=nope")

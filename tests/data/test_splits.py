@@ -95,6 +95,21 @@ def test_gtzan_s_damaged_track_is_reported_and_skipped(tree):
     assert disjoint_and_complete(parts, splits.gtzan(root, "all", "blues"))
 
 
+def test_gtzan_is_found_as_kaggle_packs_it_and_a_list_may_name_its_damaged_track(tree):
+    root = tree(f"Data/genres_original/jazz/jazz.{n:05}.wav" for n in range(50, 60))
+    found = splits.gtzan(root, "train", "jazz")
+    assert found.folder == root / "Data" / "genres_original" / "jazz"
+    assert len(found.names) == 8
+    (root / "list.txt").write_text("jazz.00053.wav\njazz.00054.wav\n")
+    for listing in (
+        splits.read_file_list(root / "list.txt", found.folder),
+        splits.by_name(root / "Data", "train"),
+    ):
+        assert not any("00054" in name for name in listing.names)
+        assert len(listing.left_out) == 1
+    assert splits.gtzan(root / "Data" / "genres_original", "train", "jazz").names == found.names
+
+
 def test_piano_arrays_are_split_by_their_names(tree):
     root = tree(["music_train.npy", "music_valid.npy", "music_test.npy"])
     assert splits.piano(root, "validation").names == ("music_valid.npy",)

@@ -122,6 +122,18 @@ def test_a_network_for_another_rate_or_scale_is_refused(checkpoint, waveform_mod
             find_bare_system(str(name)).require(rate, scale)
 
 
+def test_a_network_runs_near_its_rate_and_says_so(waveform_model, make_tone):
+    system = find_bare_system(str(waveform_model))
+    system.require(7960, 2)
+    assert "made for 8000 Hz, run at 7960 Hz" in system.note(7960)
+    assert system.note(8000) == ""
+    base = make_tone(300, 7960, 0.5)
+    out = system.upsample(base[:, ::2], 3980, 7960, base)
+    assert np.allclose(out, 0.5 * base)
+    with pytest.raises(InvalidInputError, match="made for 8000 Hz"):
+        system.require(7900, 2)
+
+
 def test_the_shipped_model_extends_low_samples_at_any_ratio(examples_dir):
     from overtone.audio.reader import read_audio
     from overtone.dsp.resample import resample

@@ -20,7 +20,14 @@ from overtone.training.checkpoint import load_model
 from overtone.training.families import make_task as make_any_task
 from overtone.training.families import read_recipe
 from overtone.training.losses import PatchLossConfig, patch_losses
-from overtone.training.waveform import WaveformRecipe, WaveformTask, patch_scores, restore
+from overtone.training.recipe import EpochsConfig
+from overtone.training.waveform import (
+    WaveformRecipe,
+    WaveformTask,
+    patch_scores,
+    recipe_for_archives,
+    restore,
+)
 
 RECIPE = """
 name = "tiny"
@@ -277,6 +284,42 @@ def test_epochs_and_steps_each_belong_to_their_recipes(archives, tmp_path):
     right = CliRunner().invoke(app, [*base, "--epochs", "1", "--no-compile", "--threads", "1"])
     assert right.exit_code == 0, right.output
     assert isinstance(load_model(tmp_path / "run" / "last")[1], WaveformRecipe)
+
+
+def test_the_published_train_line_runs_on_the_archives_it_finds(archives, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    for split, name in (("train", "train"), ("validation", "val")):
+        path = root / f"vctk-speaker1-{name}.4.16000.8192.4096.h5"
+        path.symlink_to(archives / f"{split}.h5")
+    monkeypatch.chdir(tmp_path)
+    found = []
+    monkeypatch.setattr(loop, "train", lambda recipe, *_, **options: found.append(recipe))
+    line = "train --dataset-root root --epochs 50 --lr 3*10e-4 --batch-size 16"
+    result = CliRunner().invoke(app, line.split())
+    assert result.exit_code == 0, result.output
+    (recipe,) = found
+    assert recipe.name == "tfilm-vctk-speaker1-x4"
+    assert (recipe.model.sample_rate, recipe.model.scale) == (16000, 4)
+    o = recipe.optimiser
+    assert (o.epochs, o.learning_rate, o.batch_size) == (50, pytest.approx(3e-3), 16)
+    assert "learning rate 0.003, batches of 16" in result.output
+    assert make_task(recipe, root).epoch_steps > 0
+    # A pair is needed, and one alone.
+    (root / "mine_train.h5").symlink_to(archives / "train.h5")
+    assert recipe_for_archives(root) == recipe.model_copy(update={"optimiser": EpochsConfig()})
+    (root / "mine_valid.h5").symlink_to(archives / "validation.h5")
+    with pytest.raises(ConfigError, match=r"root: holds 2 pairs .*mine_train.h5, mine_valid.h5"):
+        recipe_for_archives(root)
+    with pytest.raises(ConfigError, match=r"holds 0 pairs of archives named X-train"):
+        recipe_for_archives(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["fast", "3**4", "-1", "0", "nan"])
+def test_a_learning_rate_is_above_zero(tmp_path, text):
+    result = CliRunner().invoke(app, ["train", "--data-root", str(tmp_path), f"--lr={text}"])
+    assert result.exit_code == 2
+    assert "is not a learning rate" in result.output
 
 
 def test_the_losses_are_the_metrics(rng):

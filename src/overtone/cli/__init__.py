@@ -26,7 +26,12 @@ from overtone.cli import (
     terminal,
     train,
 )
-from overtone.cli.old_names import LiveWithOldNames, StreamWithOldNames, WithOldNames
+from overtone.cli.old_names import (
+    ExamplesWithOldNames,
+    LiveWithOldNames,
+    StreamWithOldNames,
+    TrainWithOldNames,
+)
 from overtone.cli.options import in_options
 from overtone.errors import OvertoneError
 from overtone.files import reason
@@ -46,9 +51,9 @@ for command, kind in (
     (models.models, None),
     (inspect.inspect, None),
     (evaluate.evaluate, None),
-    (examples.examples, None),
+    (examples.examples, ExamplesWithOldNames),
     (plot.plot, None),
-    (train.train, WithOldNames),
+    (train.train, TrainWithOldNames),
     (export.export, None),
     (serve.serve, None),
     (studio.studio, None),

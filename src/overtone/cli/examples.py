@@ -9,6 +9,9 @@ import typer
 from overtone.cli.options import ForceOption, laboratory, rate_option
 from overtone.errors import OvertoneError
 
+# Weights that the TFiLM reimplementation published, as pickles, and what was trained as they were.
+PUBLISHED_WEIGHTS = {"vctk_speaker1_pretrained.pth": "tfilm-speech-x4"}
+
 
 def examples(
     inputs: Annotated[
@@ -34,6 +37,7 @@ def examples(
     rate: Annotated[
         int | None, rate_option("The full rate. Default: each recording's own.")
     ] = None,
+    checkpoints_root: Annotated[Path, typer.Option("--checkpoints-root", hidden=True)] = Path(),
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where everything goes.")
     ] = Path("examples-out"),
@@ -56,6 +60,7 @@ def examples(
     from overtone.report import require_matplotlib
 
     require_matplotlib()
+    model = _published(model) or (str(checkpoints_root / model) if checkpoints_root.name else model)
     recordings, problems = find_recordings(inputs, output, in_dir=in_dir, overwrite=force)
     system = find_bare_system(model)
     if rate is not None:
@@ -74,3 +79,15 @@ def examples(
             print(f"overtone: {' '.join(named.split())}", file=sys.stderr)
     if failed or not recordings:
         raise typer.Exit(1)
+
+
+def _published(model: str) -> str | None:
+    """Return the shipped model that stands in for published weights, and say so."""
+    own = PUBLISHED_WEIGHTS.get(Path(model).name)
+    if own:
+        print(
+            f"overtone: {model}: pickled weights, which overtone does not read; {own} takes their"
+            " place (4 to 16 kHz, one speaker)",
+            file=sys.stderr,
+        )
+    return own

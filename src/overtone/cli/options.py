@@ -1,5 +1,6 @@
 """What several commands ask for in the same words: option types and how their values are read."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,17 @@ def parse_rate(text: str) -> int:
     rate = round(parse_hertz(text))
     if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
         raise typer.BadParameter(f"{rate} Hz is not within {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
+    return rate
+
+
+def parse_learning_rate(text: str) -> float:
+    """Read a number above 0, or a product of such as the published ``3*10e-4``, which is 0.003."""
+    try:
+        rate = math.prod(float(factor) for factor in text.split("*"))
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a learning rate, such as 3e-4")
     return rate
 
 

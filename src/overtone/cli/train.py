@@ -5,12 +5,20 @@ from typing import Annotated
 
 import typer
 
-from overtone.cli.options import laboratory
+from overtone.cli.options import laboratory, parse_learning_rate
 from overtone.errors import ConfigError
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RECIPE.toml",
+            help="What to train, on what. Default: TFiLM as in its paper, on the two archives in"
+            " --data-root.",
+            show_default=False,
+        ),
+    ] = None,
     data_root: Annotated[
         Path,
         typer.Option(
@@ -48,6 +56,25 @@ def train(
         int | None,
         typer.Option("--epochs", min=1, help="Epochs instead of the recipe's.", show_default=False),
     ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            "--lr",
+            metavar="RATE",
+            parser=parse_learning_rate,
+            help="Learning rate instead of the recipe's: 3e-4, or a product such as 3*10e-4.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help="Examples a step instead of the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -66,24 +93,28 @@ def train(
     \b
     overtone train configs/speech.toml --data-root recordings
     overtone export runs/speech/last -o speech.onnx
+    overtone train --data-root archives --epochs 50 --lr 3e-4 --batch-size 16
     """
     with laboratory("overtone train"):
         import torch
 
         from overtone.training.families import load_recipe
         from overtone.training.loop import train as run
-    config = load_recipe(recipe)
-    length = {"steps": steps, "epochs": epochs}
-    chosen = {name: value for name, value in length.items() if value is not None}
-    for name in chosen:
-        if not hasattr(config.optimiser, name):
-            other = next(other for other in length if other != name)
-            raise ConfigError(f"{recipe}: its length is in {other}; use --{other}")
-    if chosen:
-        optimiser = config.optimiser.model_copy(update=chosen)
-        config = config.model_copy(update={"optimiser": optimiser})
+        from overtone.training.recipe import overridden
+        from overtone.training.waveform import recipe_for_archives
+    config = load_recipe(recipe) if recipe else None
     if not data_root.is_dir():
         raise ConfigError(f"no folder {data_root}; give the corpora's parent with --data-root")
+    config = overridden(
+        config or recipe_for_archives(data_root),
+        {"steps": steps, "epochs": epochs, "learning_rate": lr, "batch_size": batch_size},
+    )
+    if recipe is None:
+        o = config.optimiser
+        typer.echo(
+            f"no recipe: {config.description}; learning rate {o.learning_rate:g}, batches of"
+            f" {o.batch_size}"
+        )
     if threads is not None:
         torch.set_num_threads(threads)
     run(

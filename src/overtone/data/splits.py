@@ -7,8 +7,8 @@ data, ``splits.toml`` in this package; :func:`rules_text` gives them to be print
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -91,7 +91,8 @@ def read_file_list(file_list: Path, folder: Path) -> Listing:
             f"{file_list}: {len(missing)} of {len(set(names))} files are not in {folder}:"
             f" {', '.join(missing)}; give their folder with --in-dir"
         )
-    return Listing("files", file_list.stem, folder, names, f"as listed in {file_list.name}")
+    rule = f"as listed in {file_list.name}"
+    return _without_damaged(Listing("files", file_list.stem, folder, names, rule))
 
 
 def vctk(
@@ -140,17 +141,9 @@ def gtzan(root: Path, split: Split, genre: str) -> Listing:
         raise InvalidInputError(f"no folder {folder}; give the one that holds the genres")
     names = _audio_names(folder)
     held = _count(len(names), rules["held_out_fraction"])
-    parts = {
-        "train": names[:-held],
-        "validation": names[-held:],
-        "all": names,
-        "test": [],
-    }
-    damaged = [name for name in parts[split] if Path(name).stem in rules["damaged"]]
-    kept = [[n for n in parts[p] if n not in damaged] for p in ("train", "validation")]
-    left_out = [f"{name}: known to be damaged in GTZAN" for name in damaged]
+    parts = {"train": names[:-held], "validation": names[-held:]}
     rule = f"genre {genre}, the last {held} of {len(names)} tracks held out"
-    return _listing("gtzan", split, folder, kept[0], kept[1], [], rule, left_out)
+    return _listing("gtzan", split, folder, parts["train"], parts["validation"], [], rule)
 
 
 def piano(root: Path, split: Split, *, seed: int | None = None) -> Listing:
@@ -247,13 +240,22 @@ def _listing(
     validation: Sequence[str],
     test: Sequence[str],
     rule: str,
-    left_out: Iterable[str] = (),
 ) -> Listing:
     parts = {"train": train, "validation": validation, "test": test}
     parts["all"] = sorted({*train, *validation, *test})
     if not parts[split]:
         raise InvalidInputError(f"{folder}: the {split} split is empty ({rule}); choose another")
-    return Listing(corpus, split, folder, tuple(parts[split]), rule, tuple(left_out))
+    return _without_damaged(Listing(corpus, split, folder, tuple(parts[split]), rule))
+
+
+def _without_damaged(listing: Listing) -> Listing:
+    """Leave out, and say so, what is known not to decode."""
+    damaged = [n for n in listing.names if Path(n).stem in split_rules("gtzan")["damaged"]]
+    return replace(
+        listing,
+        names=tuple(name for name in listing.names if name not in damaged),
+        left_out=tuple(f"{name}: known to be damaged in GTZAN" for name in dict.fromkeys(damaged)),
+    )
 
 
 def _count(files: int, fraction: float) -> int:
@@ -275,11 +277,7 @@ def _corpus_folder(root: Path, inside: list[str], corpus: str) -> Path:
     """Return ``root`` or the folder in it that holds the speakers or genres."""
     if not root.is_dir():
         raise InvalidInputError(f"no folder {root}; give the one that holds {corpus}")
-    for name in inside:
-        for candidate in (root / name, root / "VCTK-Corpus" / name):
-            if candidate.is_dir():
-                return candidate
-    return root
+    return next((root / name for name in inside if (root / name).is_dir()), root)
 
 
 def _audio_names(folder: Path) -> list[str]:

@@ -97,7 +97,7 @@ def settings_of(scores: ArchiveScores) -> list[str]:
     ]
     lines += [f"{name}: {_identity(identity)}" for name, identity in _systems([scores])]
     lines += settings_lines(dict.fromkeys(c.metric for c in scores.comparisons))
-    lines.append(INTERVAL_NOTE)
+    lines += [*scores.notes, INTERVAL_NOTE]
     if scores.recordings < 2:
         lines.append("no intervals: one recording tells nothing about others")
     if scores.undefined:
@@ -153,6 +153,7 @@ def summary_table(results: Sequence[tuple[str, ArchiveScores]]) -> Table:
         f"overtone {__version__}; archives, with the start of their SHA-256: {', '.join(heads)}",
         f"systems: {systems}",
         *settings_lines(["kuleshov_snr_db", "kuleshov_lsd"]),
+        *dict.fromkeys(note for _, scores in results for note in scores.notes),
         INTERVAL_NOTE,
     ]
     return Table(columns, rows, settings=settings)

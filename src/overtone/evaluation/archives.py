@@ -49,7 +49,8 @@ class SystemScore:
 class ArchiveScores:
     """What :func:`evaluate_archive` found.
 
-    ``undefined`` counts the items without an SNR: their reference is silent.
+    ``undefined`` counts the items without an SNR: their reference is silent. ``notes`` name the
+    systems that ran at another rate than their own.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ArchiveScores:
     recordings: int
     undefined: int
     comparisons: tuple[SystemScore, ...]
+    notes: tuple[str, ...] = ()
 
 
 def evaluate_archive(
@@ -103,6 +105,7 @@ def evaluate_archive(
                 for system, own in zip(found, scores, strict=True)
                 for column, metric in enumerate(METRIC_FUNCTIONS)
             ),
+            notes=tuple(filter(None, (system.note(settings.sample_rate) for system in found))),
         )
 
 

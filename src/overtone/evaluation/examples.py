@@ -159,7 +159,10 @@ def write_example(
         cutoff_hz=full_rate / scale / 2,
         overwrite=overwrite,
     )
-    details = [system.name, *([f"{clipped} samples clipped"] if clipped else [])]
+    details = [
+        system.note(full_rate) or system.name,
+        *([f"{clipped} samples clipped"] if clipped else []),
+    ]
     rounded = f" (_low_res says {low_rate} Hz: WAV rates are whole)" if full_rate % scale else ""
     seconds = signals["gt"].shape[1] / full_rate
     return (

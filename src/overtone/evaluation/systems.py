@@ -27,6 +27,9 @@ FloatArray = NDArray[np.float32]
 SPLINE = "spline"
 # A model fits recordings that end within this ratio of the cutoffs it was trained for.
 TOLERATED_RATIO = 1.25
+# Rates that differ by less are near enough for a network: GTZAN's 22050 Hz, and the 22000 Hz of its
+# published archives.
+NEAR_RATE = 0.01
 # Long recordings pass a bare network in pieces, so that memory is bounded; what a piece gets beyond
 # its ends and throws away is one of the patches that the networks are trained on.
 PIECE_SAMPLES, MARGIN_SAMPLES = 1 << 18, 1 << 13
@@ -46,7 +49,9 @@ class System:
     baseline the version of overtone that holds it. Rates are in Hz; ``m`` is
     ``round(n * rate_out / rate_in)``. ``fits(rate_in, rate_out)`` says whether it is made for
     such recordings; it can be run on others. A bare network (``takes_spline``) gets the spline in
-    place of the low samples, and runs only at the ``(rate, scale)`` that it is ``made_for``.
+    place of the low samples, and runs only at the ``(rate, scale)`` that it is ``made_for``, or
+    near it. It cannot tell: what it hears is then off in pitch by less than :data:`NEAR_RATE`. (To
+    resample to its own rate and back is worse: the ends of patches ring.)
     """
 
     name: str
@@ -68,10 +73,18 @@ class System:
             return self.run(spline, rate_in, rate_out)
         return self.run(low, rate_in, rate_out)[:, : spline.shape[1]]
 
+    def note(self, rate: int) -> str:
+        """Return what has to be said of a run at ``rate``: that it is not its own, or nothing."""
+        if self.made_for is None or self.made_for[0] == rate:
+            return ""
+        return f"{self.name}: made for {self.made_for[0]} Hz, run at {rate} Hz as if it were that"
+
     def require(self, rate: int, scale: int) -> None:
         """Raise :class:`~overtone.errors.InvalidInputError` for a rate that it cannot run at."""
-        if self.made_for not in (None, (rate, scale)):
-            made_rate, made_scale = self.made_for
+        if self.made_for is None:
+            return
+        made_rate, made_scale = self.made_for
+        if scale != made_scale or abs(rate / made_rate - 1) > NEAR_RATE:
             raise InvalidInputError(
                 f"{self.name}: made for {made_rate} Hz from {made_rate / made_scale:g} Hz, not for"
                 f" {rate} Hz from {rate / scale:g} Hz; take another model, or recordings at rate"

@@ -6,8 +6,9 @@ names relative to the file that says so, and cannot leave its folder.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -19,6 +20,8 @@ from overtone.settings import Settings, read_toml
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 DEEPEST = 8
+
+RecipeT = TypeVar("RecipeT", bound="Recipe")
 
 
 class OptimiserConfig(Settings):
@@ -101,6 +104,21 @@ class Recipe(Settings):
             "config_sha256": self.sha256(),
             "overtone_version": __version__,
         }
+
+
+def overridden(recipe: RecipeT, chosen: Mapping[str, Any]) -> RecipeT:
+    """Return the recipe with other values of its ``[optimiser]``; None leaves one as it is.
+
+    Raises:
+        ConfigError: steps for a recipe whose length is in epochs, or the reverse.
+    """
+    update = {name: value for name, value in chosen.items() if value is not None}
+    for name in update:
+        if name not in type(recipe.optimiser).model_fields:
+            other = "epochs" if name == "steps" else "steps"
+            raise ConfigError(f"{recipe.name}: its length is in {other}; use --{other}")
+    optimiser = recipe.optimiser.model_copy(update=update)
+    return recipe.model_copy(update={"optimiser": optimiser})
 
 
 def read_whole(path: Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """AudioUNet, TFiLM and AFiLM as families: their recipes, and their task of the training loop."""
 
+import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Literal
@@ -7,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from overtone.data.archive import PatchArchive
@@ -21,7 +22,7 @@ from overtone.models.afilm import AFiLMConfig
 from overtone.models.audiounet import AudioUNetConfig
 from overtone.models.tfilm import TFiLMConfig
 from overtone.models.unet import UNetConfig
-from overtone.settings import Settings
+from overtone.settings import Settings, problems
 from overtone.training.device import autocast, to_device
 from overtone.training.losses import PatchLossConfig, patch_losses
 from overtone.training.optimiser import OptimisedNetwork
@@ -107,6 +108,54 @@ class AFiLMRecipe(WaveformRecipe):
 
     network: Literal["afilm"]
     model: AFiLMConfig = AFiLMConfig()
+
+
+# What tells the two archives of a corpus apart, in the published names and in those of `prepare`.
+SPLIT_IN_NAME = re.compile(r"(?<![^\W_])(?P<split>train|val(?:id(?:ation)?)?)(?![^\W_])")
+
+
+def recipe_for_archives(folder: Path) -> TFiLMRecipe:
+    """Return the recipe of TFiLM's paper for the one pair of archives in ``folder``.
+
+    The names differ only in ``train`` and ``val`` (``valid``, ``validation``), as
+    ``vctk-speaker1-train.4.16000.8192.4096.h5`` and ``vctk-speaker1-val.4.16000.8192.4096.h5`` do.
+
+    Raises:
+        ConfigError: there is no such pair, there are several, or an archive is damaged.
+    """
+    pairs: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.glob("*.h5")):
+        if found := SPLIT_IN_NAME.search(path.name):
+            rest = path.name[: found.start()] + "*" + path.name[found.end() :]
+            pairs.setdefault(rest, {})[found["split"][:3]] = path
+    whole = [pair for pair in pairs.values() if len(pair) == 2]
+    if len(whole) != 1:
+        names = ", ".join(path.name for pair in whole for path in pair.values())
+        raise ConfigError(
+            f"{folder}: holds {len(whole)} pairs of archives {f'({names}) ' if names else ''}named"
+            " X-train.h5 and X-val.h5, and one is needed; give a recipe, or another --data-root"
+        )
+    ((rest, pair),) = ((rest, pair) for rest, pair in pairs.items() if len(pair) == 2)
+    try:
+        with PatchArchive(pair["tra"]) as archive:
+            settings = archive.info.settings
+    except InvalidInputError as error:
+        raise ConfigError(str(error)) from error
+    corpus = rest.partition("*")[0].strip("-_. ") or "archives"
+    try:
+        model = TFiLMConfig.model_validate(
+            {"sample_rate": settings.sample_rate, "scale": settings.scale}
+        )
+    except ValidationError as error:
+        raise ConfigError(f"{pair['tra']}: {problems(error)}") from error
+    return TFiLMRecipe(
+        name=f"tfilm-{corpus}-x{settings.scale}",
+        description=f"TFiLM as in its paper, on {pair['tra'].name} and {pair['val'].name}",
+        network="tfilm",
+        archives=ArchivesConfig(train=pair["tra"].name, validation=pair["val"].name),
+        training_data=(pair["tra"].name,),
+        model=model,
+    )
 
 
 class WaveformTask:
