@@ -1,9 +1,8 @@
 """Fit the weights of overtone.dsp.content; prints the tables that stand there.
 
-python tools/fit_content.py SPEECH_CACHE MUSIC_CACHE
+python tools/fit_content.py configs/speech.toml configs/music.toml DATA_ROOT CACHE
 
-The caches are what `overtone train` decodes for configs/speech.toml and configs/music.toml
-(`--cache`). Every corpus counts alike. Corpora are also held out one after another, and the share
+What `overtone train --cache` has decoded is not decoded again. Every corpus counts alike. Corpora are also held out one after another, and the share
 of their clips that is told rightly is printed.
 """
 
@@ -19,13 +18,15 @@ from scipy.signal import butter, sosfilt
 
 from overtone.data.corpora import SampleStore
 from overtone.dsp.content import features
+from overtone.training.families import load_recipe
 
 RATE, CLIPS, PENALTY = 48000, 200, 0.001
 
 
-def clips(folder: Path, rng: np.random.Generator):
+def clips(recipe: Path, rng: np.random.Generator):
     """Yield the number of a corpus and a clip of 1.2 to 20 s, some filtered or noisy."""
-    store = SampleStore(folder)
+    root, cache = map(Path, sys.argv[3:5])
+    store = SampleStore.build(cache, load_recipe(recipe).corpora, root, RATE)
     for corpus, group in groupby(store.files, key=lambda file: file.corpus):
         files = list(group)
         for _ in range(CLIPS):
@@ -60,8 +61,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     rows = [
         (kind, corpus, found)
-        for kind, folder in enumerate(sys.argv[1:3])
-        for corpus, clip in clips(Path(folder), rng)
+        for kind, recipe in enumerate(sys.argv[1:3])
+        for corpus, clip in clips(Path(recipe), rng)
         if (found := features(clip, RATE)) is not None
     ]
     groups = np.array([row[:2] for row in rows])

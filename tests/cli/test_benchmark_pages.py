@@ -74,6 +74,14 @@ class TestArchives:
         assert code == 1
         assert noted.startswith("overtone: table.toml: row.0.metric: unknown key")
 
+    def test_all_archives_are_looked_for_before_the_first_is_scored(self, folder, benchmark):
+        (folder / "table.toml").write_text(
+            self.ROWS + self.ROWS.replace("x.h5", "y.h5") + self.ROWS.replace("x.h5", "z.h5")
+        )
+        code, shown, noted = benchmark("archives", "table.toml", "--archives", ".")
+        assert (code, shown) == (1, "")
+        assert noted.startswith("overtone: .: no y.h5, z.h5; make them with overtone prepare")
+
     def test_the_shipped_rows_can_be_read(self):
         assert len(read_rows(ROOT / "suites" / "archives" / "audiounet.toml")) == 3
 

@@ -71,9 +71,11 @@ def test_a_run_goes_to_runs_and_its_samples_to_cache(train, tmp_path):
         "samples.int16",
     }
     lines = result.output.splitlines()
-    assert [line.split()[0] for line in lines] == ["decoding", "step", "validation", "stopped"]
-    assert lines[1].startswith("step 2/2  ")
-    assert "lsd_hf" in lines[2]
+    said = [line.split()[0] for line in lines]
+    assert said == ["small", "decoding", "step", "validation", "stopped"]
+    assert lines[0].startswith("small on ")
+    assert lines[2].startswith("step 2/2  ")
+    assert "lsd_hf" in lines[3]
 
 
 def test_folders_can_be_chosen_and_steps_replaced_and_a_run_resumed(train, tmp_path):

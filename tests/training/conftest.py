@@ -92,9 +92,10 @@ def cache(tmp_path_factory, tiny, examples_dir):
 
 
 @pytest.fixture(scope="session")
-def store(cache):
+def store(cache, tiny, examples_dir):
     """The recipe's decoded samples."""
-    return SampleStore(cache)
+    config = tiny()
+    return SampleStore.build(cache, config.corpora, examples_dir, config.model.sample_rate)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """Devices are chosen by name, and constants follow what they are applied to."""
 
+import os
+
 import pytest
 import torch
 
 from overtone.errors import ConfigError
 from overtone.models.stft import frames, overlap_add
-from overtone.training.device import autocast, choose_device, to_device
+from overtone.training.device import autocast, choose_device, idle_cores, to_device
 from overtone.training.losses import (
     LossConfig,
     band_power_distance,
@@ -27,6 +29,14 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch, 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"no device '.*'.* auto, cpu, cuda:0, cuda:1"):
         choose_device(name)
+
+
+def test_threads_leave_the_cores_of_others_alone(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    for load, cores in ((0.0, 6), (1.4, 6), (5.2, 3), (30.0, 1)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0, 0))
+        assert idle_cores() == cores
 
 
 def test_autocast_is_off_where_it_is_not_wanted():

@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from overtone.models.stft import frames
 from overtone.training import loop, spectral
 from overtone.training.checkpoint import load_model
 from overtone.training.optimiser import learning_rate, update_ema
+from overtone.training.watch import Heartbeat
 
 
 @pytest.fixture
@@ -144,6 +146,59 @@ def test_a_stop_request_saves_and_ends_the_run(run, tiny, at_step, number):
     assert signal.getsignal(number) is before
 
 
+def test_a_run_stopped_while_it_compiles_ends_at_once_and_resumes_to_the_same_end(
+    run, tiny, monkeypatch
+):
+    """Ctrl-C reaches the compilers, too, which then fail: by then weights may have changed."""
+    config = tiny()
+    whole, _ = run(config, "whole")
+    step, reached = spectral.SpectralTask.step, []
+
+    def interrupted(task, batch, number):
+        step(task, batch, number)
+        signal.raise_signal(signal.SIGINT)
+        reached.append(number)
+        return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spectral.SpectralTask, "step", interrupted)
+        cut, said = run(config, "cut")
+    assert reached == []
+    assert said[-1] == f"stopped at step 0 of 6; checkpoint in {cut}"
+    run(config, "cut", resume=True)
+    assert weights_of(cut) == weights_of(whole)
+
+
+def test_validation_is_broken_off_to_save(run, tiny, monkeypatch):
+    def validate(*_):
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("was not broken off")
+
+    monkeypatch.setattr(spectral.SpectralTask, "validate", validate)
+    last, _ = run(tiny(optimiser={"steps": 2}))
+    assert load_model(last)[2]["step"] == 2
+    assert not any("validation" in record for record in records(last))
+
+
+def test_before_training_begins_a_stop_request_is_the_end(run, tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(loop, "make_task", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_silent(run, tiny, monkeypatch):
+    monkeypatch.setattr(loop, "REPORT_S", 0.0)
+    monkeypatch.setattr(loop, "FIRST_REPORT_S", 0.0)
+    _, said = run(tiny(optimiser={"steps": 3}))
+    assert [line.split()[:2] for line in said[1:4]] == [["step", f"{n}/3"] for n in (1, 2, 3)]
+    said, heard = [], threading.Event()
+    with Heartbeat(lambda line: (said.append(line), heard.set()), silence_s=0.01) as beat:
+        beat.doing = "compiling"
+        assert heard.wait(30)
+    assert said[0] == "0 min: still compiling"
+
+
 def test_a_folder_that_another_process_trains_in_is_refused(run, tiny, tmp_path):
     config = tiny(optimiser={"steps": 1})
     (tmp_path / "run").mkdir()
@@ -259,7 +314,7 @@ def test_the_log_holds_losses_and_validation(run, tiny):
     assert row["label"] == "4000Hz"
     assert {"lsd", "lsd_hf", "lsd_lf", "snr"} <= row.keys()
     assert all(math.isfinite(value) for name, value in row.items() if name != "label")
-    assert [line.split()[0] for line in said] == ["step", "validation", "stopped"]
+    assert [line.split()[0] for line in said] == ["tiny", "step", "validation", "stopped"]
     assert list((last.parent / "tensorboard").iterdir())
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from overtone.cli.options import ForceOption, IntoOption, laboratory
+from overtone.errors import InvalidInputError
 
 
 def archives(
@@ -43,8 +44,15 @@ def archives(
         refuse_existing(csv, force)
     if into is not None:
         around(into, *marks)  # before the work, not after it
+    rows = read_rows(table)
+    missing = [name for row in rows if not (folder / (name := row.archive)).is_file()]
+    if missing:
+        raise InvalidInputError(
+            f"{folder}: no {', '.join(dict.fromkeys(missing))}; make them with overtone prepare, or"
+            " give their folder with --archives"
+        )
     results = []
-    for row in read_rows(table):
+    for row in rows:
         typer.echo(f"{row.archive}: {', '.join(row.systems)}", err=True)
         results.append((row.dataset, evaluate_archive(folder / row.archive, row.systems)))
     if csv is not None:

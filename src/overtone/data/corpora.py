@@ -3,15 +3,15 @@
 A :class:`Corpus` is a folder, its true bandwidth and its licence. Files are split by sorted name
 before anything else: the last tenth is validation. :class:`SampleStore` decodes and resamples
 every file once, at the training rate, into one memory-mapped int16 file, so that a crop during
-training costs a copy.
+training costs a copy. The file only grows: what a recipe names and the store lacks is appended.
 """
 
-import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import BinaryIO, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,17 @@ from overtone.audio.reader import read_audio
 from overtone.dsp.level import active_rms
 from overtone.dsp.resample import resample
 from overtone.errors import AudioFileError, ConfigError
+from overtone.files import write_text
 from overtone.settings import Settings
 
 Split = Literal["train", "validation"]
 Channels = Literal["mix", "each"]
-STORE_VERSION = 2
+STORE_VERSION = 3
 INDEX, SAMPLES = "index.json", "samples.int16"
 # -140 dBFS: below it there is nothing to learn from.
 SILENT_RMS = 1e-7
+# How often it is said, and kept, what was decoded so far.
+KEEP_S = 30.0
 
 
 class Corpus(Settings):
@@ -92,36 +95,62 @@ class Corpus(Settings):
         return files[-held_out:] if split == "validation" else files[:-held_out]
 
 
-Listed = tuple[int, Split, Path, Channels]
-"""A recording to decode: the number of its corpus, its split, its path, which channels."""
-
-
 @dataclass(frozen=True)
-class StoredFile:
+class Track:
     """Where a recording, or a channel of it, lies in the store; ``gain`` scales it to RMS 1."""
 
     name: str
-    corpus: int
-    split: Split
     offset: int
     length: int
     gain: float
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What became of a file: its tracks, and a line for each that was left out."""
+
+    tracks: list[Track]
+    left_out: list[str]
+
+    @property
+    def end(self) -> int:
+        """Return how many samples the store must have."""
+        return max((track.offset + track.length for track in self.tracks), default=0)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to decode, and which of its channels."""
+
+    path: Path
+    channels: Channels
+
+    def key(self, root: Path) -> str:
+        """Return what changes with the file and with how it is decoded."""
+        status = self.path.stat()
+        name = _name(self.path, root)
+        return f"{name} {self.channels} {status.st_size} {status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class StoredFile(Track):
+    """A track with its place in a recipe: the number of its corpus, and its split."""
+
+    corpus: int
+    split: Split
+
+
 class SampleStore:
     """All corpora as mono int16 at one rate, memory-mapped.
 
-    Build it with :meth:`build`, which does nothing when the folder already holds the same
-    corpora. What a corpus says of ``channels`` decides what becomes of stereo. ``bandwidth_hz``
-    and ``weight`` are read from the configuration, so changing them does not rebuild.
+    :meth:`build` makes it, and decodes what the folder does not hold yet. What a corpus says of
+    ``channels`` decides what becomes of stereo. Recipes can share a folder; files that none names
+    any longer stay in it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / INDEX).read_text())
-        self.files = [StoredFile(**entry) for entry in index["files"]]
+    def __init__(self, folder: Path, files: list[StoredFile]) -> None:
+        self.files = files
         self.samples: NDArray[np.int16] = np.memmap(folder / SAMPLES, np.int16, mode="r")
-        if self.samples.size != sum(file.length for file in self.files):
-            raise ValueError(f"{folder}: {SAMPLES} and {INDEX} do not belong together")
 
     def select(self, corpus: int, split: Split) -> list[StoredFile]:
         """Return the files of one corpus and split."""
@@ -144,117 +173,138 @@ class SampleStore:
         sample_rate: int,
         log: Callable[[str], None] = print,
     ) -> "SampleStore":
-        """Decode every file of ``corpora`` under ``root`` into ``folder`` unless it is there.
+        """Decode what of ``corpora`` under ``root`` is not in ``folder`` yet; returns all of it.
 
-        Files that are damaged or silent are named through ``log`` and left out.
+        Files that are damaged or silent are named through ``log`` and left out. What was decoded
+        before an interruption is kept.
 
         Raises:
             ConfigError: a corpus is missing, nothing in it can be used, or ``folder`` cannot be
                 written.
         """
-        listing: list[Listed] = []
         splits: tuple[Split, Split] = ("train", "validation")
-        for number, corpus in enumerate(corpora):
-            for split in splits:
-                paths = corpus.split(root, split)
-                listing += [(number, split, path, corpus.channels) for path in paths]
-        # Training needs it, and nothing else that reads this module.
-        from filelock import FileLock
+        listing = [
+            (number, split, Source(path, corpus.channels))
+            for number, corpus in enumerate(corpora)
+            for split in splits
+            for path in corpus.split(root, split)
+        ]
+        sources = {source.key(root): source for _, _, source in listing}
+        library = _read(folder, sample_rate)
+        if not sources.keys() <= library.keys():
+            # Training needs it, and nothing else that reads this module.
+            from filelock import FileLock
 
-        key = _key(listing, root, sample_rate)
-        newest = max(path.stat().st_mtime for _, _, path, _ in listing)
-        store = _current(folder, key, newest)
-        if store is None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 # Of runs that start together, one decodes.
                 with FileLock(folder / "lock"):
-                    if _current(folder, key, newest) is None:
-                        log(f"decoding {len(listing)} recordings into {folder}")
-                        _fill(
-                            folder,
-                            {"key": key, "newest": newest},
-                            lambda part: _decode(listing, root, sample_rate, part, log),
-                        )
+                    library = _read(folder, sample_rate)
+                    missing = {k: s for k, s in sources.items() if k not in library}
+                    if missing:
+                        log(f"decoding {len(missing)} of {len(sources)} recordings into {folder}")
+                        _append(folder, library, missing, root, sample_rate, log)
             except OSError as error:
                 raise ConfigError(
                     f"{folder}: cannot keep the decoded samples there ({error.strerror}); give"
                     " another folder with --cache"
                 ) from error
-        return store or cls(folder)
+        for key in sources:
+            for line in library[key].left_out:
+                log(f"left out: {line}")
+        files = [
+            StoredFile(**asdict(track), corpus=number, split=split)
+            for number, split, source in listing
+            for track in library[source.key(root)].tracks
+        ]
+        if not files:
+            raise ConfigError("no recording of any corpus can be used; see what was left out")
+        return cls(folder, files)
 
 
-def _current(folder: Path, key: str, newest: float) -> SampleStore | None:
-    """Return the undamaged store in ``folder`` of the recordings of ``key``, if any."""
+def _read(folder: Path, sample_rate: int) -> dict[str, Recording]:
+    """Return what the store in ``folder`` holds; nothing if it is damaged, or of another rate."""
     try:
         index = json.loads((folder / INDEX).read_text())
-        if index["key"] == key and index.get("newest", newest) >= newest:
-            return SampleStore(folder)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # nothing there, or damaged
-    return None
+        if (index["version"], index["sample_rate"]) != (STORE_VERSION, sample_rate):
+            return {}
+        library = {
+            key: Recording([Track(**track) for track in entry["tracks"]], entry["left_out"])
+            for key, entry in index["recordings"].items()
+        }
+        size = (folder / SAMPLES).stat().st_size // 2
+        return library if max((r.end for r in library.values()), default=0) <= size else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # nothing there, or damaged
 
 
-def _fill(folder: Path, head: dict[str, Any], decode: Callable[[Path], list[StoredFile]]) -> None:
-    """Replace the store in ``folder`` by what ``decode`` writes, once all of it is there."""
-    samples, index = folder / f"{SAMPLES}.part", folder / f"{INDEX}.part"
-    try:
-        files = decode(samples)
-        index.write_text(json.dumps(head | {"files": [asdict(file) for file in files]}))
+def _append(
+    folder: Path,
+    library: dict[str, Recording],
+    missing: dict[str, Source],
+    root: Path,
+    sample_rate: int,
+    log: Callable[[str], None],
+) -> None:
+    """Decode ``missing`` to the end of the store, and add it to ``library`` and to the index."""
+    samples, index = folder / SAMPLES, folder / INDEX
+    head = {"version": STORE_VERSION, "sample_rate": sample_rate}
+
+    def keep() -> None:
+        recordings = {key: asdict(recording) for key, recording in library.items()}
+        write_text(json.dumps(head | {"recordings": recordings}), index, overwrite=True)
+
+    if not library:
         # Never an index beside samples of another one; a run that reads the old samples keeps
         # them.
-        (folder / INDEX).unlink(missing_ok=True)
-        samples.replace(folder / SAMPLES)
-        index.replace(folder / INDEX)
-    finally:
-        samples.unlink(missing_ok=True)
         index.unlink(missing_ok=True)
+        samples.unlink(missing_ok=True)
+    end = max((recording.end for recording in library.values()), default=0)
+    with samples.open("r+b" if samples.exists() else "w+b") as out:
+        out.truncate(2 * end)  # what a process left that was killed
+        out.seek(2 * end)
+        kept = time.monotonic()
+        try:
+            for done, (key, source) in enumerate(missing.items()):
+                if time.monotonic() - kept > KEEP_S:
+                    log(f"decoded {done} of {len(missing)}")
+                    out.flush()
+                    keep()
+                    kept = time.monotonic()
+                library[key] = recording = _decode(source, root, sample_rate, out, end)
+                end = max(end, recording.end)
+        finally:
+            out.flush()
+            keep()
 
 
-def _decode(
-    listing: list[Listed], root: Path, sample_rate: int, path: Path, log: Callable[[str], None]
-) -> list[StoredFile]:
-    """Write all samples, one file behind the other, to ``path``; returns where each lies."""
-    files: list[StoredFile] = []
-    offset = 0
-    with path.open("wb") as out:
-        for number, split, source, channels in listing:
-            try:
-                tracks = _load(source, sample_rate, channels)
-            except AudioFileError as error:
-                log(f"left out: {error}")
-                continue
-            for channel, samples in enumerate(tracks, start=1):
-                which = f" channel {channel}" if len(tracks) > 1 else ""
-                rms = active_rms(samples, sample_rate)
-                if not rms > SILENT_RMS:
-                    cure = "" if which else "; remove it from the corpus"
-                    log(f"left out: {source}{which}: silent{cure}")
-                    continue
-                scale = 32000 / float(np.abs(samples).max())
-                out.write(np.round(samples * scale).astype(np.int16).tobytes())
-                name, gain = _name(source, root) + which, 1 / (rms * scale)
-                files.append(StoredFile(name, number, split, offset, samples.size, gain))
-                offset += samples.size
-    if not files:
-        raise ConfigError("no recording of any corpus can be used; see what was left out")
-    return files
+def _decode(source: Source, root: Path, sample_rate: int, out: BinaryIO, offset: int) -> Recording:
+    """Write the tracks of a file to ``out``, which is at sample ``offset``."""
+    try:
+        tracks = _load(source.path, sample_rate, source.channels)
+    except AudioFileError as error:
+        return Recording([], [str(error)])
+    found, left_out, blocks = [], [], []
+    for channel, samples in enumerate(tracks, start=1):
+        which = f" channel {channel}" if len(tracks) > 1 else ""
+        rms = active_rms(samples, sample_rate)
+        if not rms > SILENT_RMS:
+            cure = "" if which else "; remove it from the corpus"
+            left_out.append(f"{source.path}{which}: silent{cure}")
+            continue
+        scale = 32000 / float(np.abs(samples).max())
+        blocks.append(np.round(samples * scale).astype(np.int16))
+        name = _name(source.path, root) + which
+        found.append(Track(name, offset, samples.size, 1 / (rms * scale)))
+        offset += samples.size
+    for block in blocks:
+        out.write(block.tobytes())
+    return Recording(found, left_out)
 
 
 def _name(path: Path, root: Path) -> str:
     """Return ``path`` as seen from ``root``; a corpus may also lie elsewhere."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-
-def _key(listing: list[Listed], root: Path, sample_rate: int) -> str:
-    """Return what changes with the files, their order, sizes and channels, and with the rate."""
-    rows = [
-        # "mix" is not written: stores from before there was a choice stay good.
-        [number, split, _name(path, root), path.stat().st_size]
-        + ([channels] if channels != "mix" else [])
-        for number, split, path, channels in listing
-    ]
-    return hashlib.sha256(json.dumps([STORE_VERSION, sample_rate, rows]).encode()).hexdigest()
 
 
 def _load(path: Path, sample_rate: int, channels: Channels) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ Constants of losses and networks live on the device of what they are applied to,
 to place its networks and its batches, and nothing else.
 """
 
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -40,6 +41,29 @@ def choose_device(name: str = "auto") -> torch.device:
         return device
     known = ", ".join(["auto", "cpu", *(f"cuda:{number}" for number in range(gpus))])
     raise ConfigError(f"no device {name!r} for training here; give one of {known}")
+
+
+def describe(device: torch.device, bfloat16: bool) -> str:
+    """Return a device and its arithmetic in words."""
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        where = f"cpu, {threads} thread{'s' * (threads > 1)}"
+    else:
+        named = device.type == "cuda"
+        where = f"{device} ({torch.cuda.get_device_name(device)})" if named else str(device)
+    return f"{where}, {'bfloat16' if bfloat16 and _multiplies_bfloat16(device.type) else 'float32'}"
+
+
+def idle_cores() -> int:
+    """Return how many cores this process may use and others leave free, at least one.
+
+    Threads that wait for one whose core another process has cost more than they bring: on two cores
+    with ten runnable processes, a step takes twice as long with two threads as with one.
+    """
+    everything = os.cpu_count() or 1
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else everything
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, min(own, everything - round(load)))
 
 
 def autocast(device: torch.device, wanted: bool = True) -> torch.autocast:

@@ -1,19 +1,19 @@
 """The training loop; reads from top to bottom, and knows nothing of what it trains.
 
-Every few minutes it saves a checkpoint, and on SIGINT or SIGTERM it saves one and stops, so a
-run can be cut anywhere and resumed exactly: examples and dropout are drawn from the seed and the
-step number, and the learning rate follows the step. ``last`` is where a run goes on from, ``best``
-what scored highest in validation. What is trained may be several networks, which the task steps
-(:class:`~overtone.training.task.TrainingTask`); of the first one the EMA is kept.
+Every few minutes it saves a checkpoint, and on SIGINT or SIGTERM it saves one and stops, while
+torch compiles too, so a run can be cut anywhere and resumed exactly: examples and dropout are drawn
+from the seed and the step number, and the learning rate follows the step. ``last`` is where a run
+goes on from, ``best`` what scored highest in validation. What is trained may be several networks,
+which the task steps (:class:`~overtone.training.task.TrainingTask`); of the first one the EMA is
+kept.
 """
 
 import json
 import math
-import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,29 +29,15 @@ from overtone.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from overtone.training.device import choose_device
+from overtone.training.device import choose_device, describe
 from overtone.training.families import make_task
 from overtone.training.optimiser import update_ema
 from overtone.training.recipe import Recipe
 from overtone.training.task import Log, TrainingTask
+from overtone.training.watch import Heartbeat, Stopped, StopRequest
 
-# Steps between two lines of the log.
-REPORT_STEPS = 50
-
-
-@contextmanager
-def stop_requested() -> Iterator[list[bool]]:
-    """Lend a list that becomes non-empty when the process is asked to stop."""
-    asked: list[bool] = []
-    previous = {
-        number: signal.signal(number, lambda *_: asked.append(True))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+# A line of the log comes after so many steps or, where those take longer, so many seconds.
+REPORT_STEPS, FIRST_REPORT_S, REPORT_S = 50, 10.0, 60.0
 
 
 def train(
@@ -94,20 +80,34 @@ def train(
     place = choose_device(device)
     start = load_start(warm_start, recipe) if warm_start else None
     torch.manual_seed(recipe.seed)
-    task = make_task(
-        recipe, data_root, cache=cache, device=place, compile_model=compile_model, log=log
-    )
-    model = task.networks[0].network
-    progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
-    if start:
-        weights, progress["warm_start"] = start
-        model.load_state_dict(weights)
-    ema = {name: value.clone() for name, value in model.state_dict().items()}
-    if resume:
-        ema, progress = load_resume(last, recipe, task.networks)
-        ema = {name: value.to(place) for name, value in ema.items()}
-    with _claimed(folder) as lines, stop_requested() as stopping:
-        _Run(recipe, task, folder, ema, progress, lines, log).loop(stopping, checkpoint_minutes)
+    with Heartbeat(log) as beat, StopRequest() as stop:
+        beat.say(f"{recipe.name} on {describe(place, recipe.optimiser.bfloat16)}")
+        beat.doing = "preparing the recordings"
+        try:
+            with stop.breakable():
+                task = make_task(
+                    recipe,
+                    data_root,
+                    cache=cache,
+                    device=place,
+                    compile_model=compile_model,
+                    log=beat.say,
+                )
+        except Stopped:
+            beat.say("stopped before training began; recordings that were decoded are kept")
+            raise
+        model = task.networks[0].network
+        progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
+        if start:
+            weights, progress["warm_start"] = start
+            model.load_state_dict(weights)
+        ema = {name: value.clone() for name, value in model.state_dict().items()}
+        if resume:
+            ema, progress = load_resume(last, recipe, task.networks)
+            ema = {name: value.to(place) for name, value in ema.items()}
+        with _claimed(folder) as lines:
+            run = _Run(recipe, task, folder, ema, progress, lines, beat)
+            run.loop(stop, checkpoint_minutes, compiles=compile_model)
     return last
 
 
@@ -143,7 +143,7 @@ class _Run:
         ema: dict[str, Tensor],
         progress: dict[str, Any],
         lines: TextIO,
-        log: Log,
+        beat: Heartbeat,
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -155,43 +155,70 @@ class _Run:
         self.cpu_seconds: float = progress.get("cpu_seconds", progress.get("core_seconds", 0.0))
         self.best: float = progress.get("best", -math.inf)
         self.origin = {name: progress[name] for name in ("warm_start",) if name in progress}
-        self.lines, self.log = lines, log
+        self.lines, self.beat, self.log = lines, beat, beat.say
         self.board = SummaryWriter(str(folder / "tensorboard"))
 
-    def loop(self, stopping: list[bool], checkpoint_minutes: float) -> None:
+    def loop(self, stop: StopRequest, checkpoint_minutes: float, *, compiles: bool) -> None:
         steps, trained = self.task.steps, self.task.networks[0]
         begun = time.monotonic() - self.seconds
         begun_cpu = time.process_time() - self.cpu_seconds
         saved = validated = self.seconds
         figures: defaultdict[str, list[float]] = defaultdict(list)
-        unreported = 0
+        unreported, report_due = 0, self.seconds + FIRST_REPORT_S
         with closing(self.task.examples(self.step)) as examples:
-            while self.step < steps and not stopping:
+            first = True
+            while self.step < steps and not stop.asked:
                 # Dropout depends on the step alone, so that a resumed run draws what it would have.
                 torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
-                for name, value in self.task.step(next(examples), self.step).items():
+                found = self._take_step(next(examples), stop, first=first, compiles=compiles)
+                if found is None:
+                    break
+                first = False
+                for name, value in found.items():
                     figures[name].append(value.item())
                 update_ema(self.ema, trained.network, self.step, trained.settings.ema_decay)
                 self.step += 1
                 self.seconds = time.monotonic() - begun
                 self.cpu_seconds = time.process_time() - begun_cpu
                 unreported += 1
-                if unreported == REPORT_STEPS or self.step == steps:
+                if unreported == REPORT_STEPS or self.step == steps or self.seconds >= report_due:
                     self._report({k: sum(v) / len(v) for k, v in figures.items()})
                     figures.clear()
-                    unreported = 0
+                    unreported, report_due = 0, self.seconds + REPORT_S
                 due = self.task.validation_due(self.step, (self.seconds - validated) / 60)
                 if due and self.step < steps:
-                    self._validate()
+                    self._validate(stop)
                     validated = self.seconds
                 if self.seconds - saved > 60 * checkpoint_minutes:
                     self._save()
                     saved = self.seconds
-        if not stopping:
-            self._validate()
+        self._validate(stop)
         self._save()
         self.board.close()
         self.log(f"stopped at step {self.step} of {steps}; checkpoint in {self.folder / 'last'}")
+
+    def _take_step(
+        self, batch: Any, stop: StopRequest, *, first: bool, compiles: bool
+    ) -> dict[str, Tensor] | None:
+        """Return None where it was broken off.
+
+        The first step may take minutes, because torch compiles as it goes: it ends at once, and
+        the networks are as they were. Ctrl-C reaches the compilers, too, so whatever goes wrong
+        after it is its doing.
+        """
+        before = [network.snapshot() for network in self.task.networks] if first else []
+        if first and compiles:
+            self.log("compiling, for a minute or more (--no-compile trains at once, but slower)")
+        self.beat.doing = "compiling" if first and compiles else f"at step {self.step}"
+        try:
+            with stop.breakable() if first else nullcontext():
+                return self.task.step(batch, self.step)
+        except (Stopped, Exception):
+            if not stop.asked:
+                raise
+        for network, snapshot in zip(self.task.networks, before, strict=False):
+            network.restore(snapshot)
+        return None
 
     def _write(self, record: dict[str, Any]) -> None:
         self.lines.write(json.dumps(record) + "\n")
@@ -225,8 +252,14 @@ class _Run:
             self.folder / "last", self.recipe, self.ema, self.task.networks, self._progress()
         )
 
-    def _validate(self) -> None:
-        result = self.task.validate(self.ema)
+    def _validate(self, stop: StopRequest) -> None:
+        """Validate, unless the run is asked to stop."""
+        self.beat.doing = "validating"
+        try:
+            with stop.breakable():
+                result = self.task.validate(self.ema)
+        except Stopped:
+            return
         self._write({**self._clocks(), "validation": result.rows, "score": result.score})
         for row in result.rows:
             figures = {name: value for name, value in row.items() if name != "label"}

@@ -1,6 +1,8 @@
 """One step of optimisation: AdamW, its learning rate by the step, and the EMA of the weights."""
 
 import math
+from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +51,15 @@ class OptimisedNetwork:
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
         self._require_finite(norm, "gradient", step)
         self.optimiser.step()
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return a copy of the network and its optimiser, for :meth:`restore`."""
+        return deepcopy(self.network.state_dict()), deepcopy(self.optimiser.state_dict())
+
+    def restore(self, snapshot: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        """Put back what :meth:`snapshot` returned."""
+        self.network.load_state_dict(snapshot[0])
+        self.optimiser.load_state_dict(snapshot[1])
 
     def _require_finite(self, value: Tensor, what: str, step: int) -> None:
         if not torch.isfinite(value):
