@@ -2,8 +2,8 @@
 
 python tools/fit_content.py configs/speech.toml configs/music.toml DATA_ROOT CACHE
 
-What `overtone train --cache` has decoded is not decoded again. Every corpus counts alike. Corpora are also held out one after another, and the share
-of their clips that is told rightly is printed.
+What `overtone train --cache` has decoded is not decoded again. Every corpus counts alike. Corpora
+are also held out one after another, and the share of their clips that is told rightly is printed.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from overtone.errors import InvalidInputError, ModelError
+from overtone.inference.enhancer import Enhancer
 from overtone.inference.family import METADATA_KEY
 from overtone.inference.model import list_models, load_model, model_path
 
@@ -173,3 +175,30 @@ def test_a_model_leaves_the_processes_small_numbers_alone():
     model.network.run({"spectrum": silence}, CONDITIONS, model.network.initial_state(1))
     smallest = np.float64(5e-324)
     assert smallest * 1.0 > 0  # onnxruntime can make the whole thread flush them to zero
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_cuda_is_used_where_onnxruntime_has_it_and_named_where_it_fails(monkeypatch, found):
+    """By a fake provider: a session that says which it was given, and computes on the CPU."""
+    cuda, cpu = "CUDAExecutionProvider", "CPUExecutionProvider"
+    asked, session = [], onnxruntime.InferenceSession
+
+    def open_fake(path, options, providers):
+        asked.append(providers)
+        opened = session(path, options, providers=[cpu])
+        opened.get_providers = lambda: providers if found else [cpu]
+        return opened
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda, cpu])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_fake)
+    if found:
+        samples = np.zeros((1, 800), np.float32)
+        enhanced, _ = Enhancer("speech", device="cuda").enhance(samples, 8000)
+        assert enhanced.shape == (1, 4800)
+    else:
+        with pytest.raises(ModelError, match="'cuda' cannot be used: onnxruntime found no GPU"):
+            load_model("speech", device="cuda")
+        load_model("speech", device="auto")
+    assert all(providers == [cuda, cpu] for providers in asked)
+    load_model("speech", device="cpu")
+    assert asked.pop() == [cpu]

@@ -2,17 +2,33 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 
+from overtone.data.crops import Batch
 from overtone.errors import ConfigError
 from overtone.models.stft import frames, overlap_add
-from overtone.training.device import autocast, choose_device, idle_cores, to_device
+from overtone.training import checkpoint, device, loop
+from overtone.training.adversarial import Adversary
+from overtone.training.device import (
+    autocast,
+    autocast_dtype,
+    choose_device,
+    describe,
+    idle_cores,
+    to_device,
+)
+from overtone.training.families import build_network, read_recipe
 from overtone.training.losses import (
     LossConfig,
     band_power_distance,
     signal_distance,
 )
+from overtone.training.optimiser import OptimisedNetwork
+from overtone.training.recipe import OptimiserConfig
+from overtone.training.source_filter import SourceFilterTask
+from overtone.training.spectral import SpectralTask
 
 
 def test_the_cpu_is_always_there_and_auto_takes_what_there_is(monkeypatch):
@@ -22,9 +38,13 @@ def test_the_cpu_is_always_there_and_auto_takes_what_there_is(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device() == torch.device("cuda", 0)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cuda") == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device() == choose_device("mps") == torch.device("mps")
 
 
-@pytest.mark.parametrize("name", ["cuda:2", "mps", "gpu", ""])
+@pytest.mark.parametrize("name", ["cuda:2", "mps", "gpu", "", "cpu:0", "meta"])
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"no device '.*'.* auto, cpu, cuda:0, cuda:1"):
@@ -40,8 +60,100 @@ def test_threads_leave_the_cores_of_others_alone(monkeypatch):
 
 
 def test_autocast_is_off_where_it_is_not_wanted():
-    with autocast(torch.device("cpu"), wanted=False):
+    with autocast(torch.device("cpu"), reduced=False):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("own", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_gpu_computes_in_what_it_has_and_says_so(monkeypatch, own, dtype):
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: own)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H100")
+    autocast_dtype.cache_clear()
+    try:
+        assert autocast_dtype(gpu, True) is dtype
+        assert autocast_dtype(gpu, False) is torch.float32
+        said = f"cuda:0 (H100), {'bfloat16' if own else 'float16'}, TF32 where it is float32"
+        assert describe(gpu, True) == said
+        assert describe(gpu, False) == "cuda:0 (H100), float32"
+        assert autocast_dtype(torch.device("mps"), True) is torch.float32
+    finally:
+        autocast_dtype.cache_clear()
+
+
+def half_trained(monkeypatch):
+    """A network of one weight 1 in float16, whose gradients are scaled."""
+    monkeypatch.setattr(device, "autocast_dtype", lambda *_: torch.float16)
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(network.weight)
+    settings = OptimiserConfig(weight_decay=0, warmup_steps=0, decay_fraction=0)
+    return OptimisedNetwork(network, settings, 10)
+
+
+def test_float16_scales_the_loss_and_leaves_out_a_step_that_overflows(monkeypatch):
+    trained = half_trained(monkeypatch)
+    weight, scale = trained.network.weight, trained.scaler.get_scale()
+    trained.step(weight.sum() * 1e38, 0)  # times the scale, beyond float32
+    assert weight.item() == 1
+    assert trained.scaler.get_scale() == scale / 2
+    trained.step(weight.sum() * 1e-3, 1)
+    # Adam's first step is the learning rate, whatever the gradient, if that was unscaled rightly.
+    assert weight.item() == pytest.approx(1 - 1e-3, abs=1e-6)
+    resumed = half_trained(monkeypatch)
+    checkpoint._restore(resumed, checkpoint._resume_tensors(trained))
+    assert resumed.scaler.get_scale() == scale / 2
+    assert resumed.network.weight.item() == weight.item()
+
+
+@pytest.mark.parametrize("name", ["spectral", "source-filter"])
+def test_a_whole_step_runs_where_its_network_is(tiny, name):
+    """On torch's device without memory: a constant on another device would be refused."""
+    meta = torch.device("meta")
+    if name == "spectral":
+        recipe, task = tiny(adversarial={}), SpectralTask
+    else:
+        values = tiny().model_dump(exclude={"network", "model", "loss"})
+        values["model"] = {"channels": 16, "dilations": [1, 2], "lookahead_frames": 4}
+        values["optimiser"]["crop_frames"] = 64
+        recipe = read_recipe(values | {"network": "source-filter", "adversarial": {}})
+        task = SourceFilterTask
+    c, o = recipe.model, recipe.optimiser
+    samples = c.window_samples + (o.crop_frames - 1) * c.hop_samples
+    one = task.__new__(task)
+    one.recipe, one.device = recipe, meta
+    one.model = build_network(recipe).to(meta)
+    one.predict = one.entry()
+    adversary = Adversary(recipe.adversarial, c.sample_rate, bfloat16=False)
+    adversary.network.to(meta)
+    signal, hz = np.zeros((2, samples), "f4"), np.full(2, 4000, "f4")
+    terms, pair = one.losses(Batch(signal, signal, hz, 2 * hz), 10**6, adversary)
+    terms["total"].backward()
+    loss, _ = adversary.discriminator_loss(pair)
+    assert terms["total"].device == loss.device == meta
+    assert all(p.grad is not None for p in one.model.parameters())
+
+
+DEVICES = [
+    "cpu",
+    *["cuda"] * torch.cuda.is_available(),
+    *["mps"] * torch.backends.mps.is_available(),
+]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_checkpoint_moves_between_devices(name, tiny, tmp_path, examples_dir, cache):
+    for steps, where in ((1, name), (2, "cpu"), (3, name)):
+        loop.train(
+            tiny(optimiser={"steps": steps}),
+            examples_dir,
+            tmp_path / "run",
+            cache=cache,
+            resume=steps > 1,
+            device=where,
+            compile_model=False,
+            log=lambda line: None,
+        )
+    assert checkpoint.load_model(tmp_path / "run" / "last")[2]["step"] == 3
 
 
 def test_arrays_become_tensors(rng):

@@ -85,7 +85,9 @@ def train(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
     compile_model: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Use torch.compile (a minute at start).")
     ] = True,

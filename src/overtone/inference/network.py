@@ -178,11 +178,17 @@ def open_session(path: Path, device: str = "auto", threads: int | None = None) -
     # Idle threads that spin would take the core from whoever feeds the network.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             str(path), options, providers=[*wanted, "CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime raises classes of its own, most of them bare
         raise ModelError(f"{path}: not a usable model file ({_first_line(error)})") from error
+    if device == "cuda" and cuda not in session.get_providers():  # it takes the CPU, and is silent
+        raise ModelError(
+            "device 'cuda' cannot be used: onnxruntime found no GPU, or not the CUDA and cuDNN that"
+            " it was built for; use device 'cpu'"
+        )
+    return session
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -96,6 +97,8 @@ def _resume_tensors(trained: OptimisedNetwork) -> dict[str, Tensor]:
     for index, slots in trained.optimiser.state_dict()["state"].items():
         for slot, value in slots.items():
             tensors[f"{prefix}optimiser.{slot}.{names[index]}"] = value.contiguous()
+    for slot, number in trained.scaler.state_dict().items():  # of an idle one, none
+        tensors[f"{prefix}scaler.{slot}"] = torch.tensor(number)
     return tensors
 
 
@@ -171,6 +174,10 @@ def _restore(trained: OptimisedNetwork, tensors: dict[str, Tensor]) -> None:
     packed = trained.optimiser.state_dict()
     packed["state"] = state
     trained.optimiser.load_state_dict(packed)
+    start = f"{trained.prefix}scaler."
+    scaler = {k.removeprefix(start): v.item() for k, v in tensors.items() if k.startswith(start)}
+    if scaler and trained.scaler.is_enabled():
+        trained.scaler.load_state_dict(scaler)
 
 
 def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -6,6 +6,7 @@ to place its networks and its batches, and nothing else.
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,7 @@ def choose_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``: ``auto`` takes a GPU where there is one.
 
     Args:
-        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        name: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
         ConfigError: no such device; the message says which there are.
@@ -30,28 +31,34 @@ def choose_device(name: str = "auto") -> torch.device:
         >>> choose_device("cpu")
         device(type='cpu')
     """
-    gpus = torch.cuda.device_count()
+    there = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    there += ["mps"] * torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device("cuda", 0) if gpus else torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < gpus):
-        return device
-    known = ", ".join(["auto", "cpu", *(f"cuda:{number}" for number in range(gpus))])
+        return torch.device(there[0] if there else "cpu")
+    if name in ("cpu", *there) or (name == "cuda" and torch.cuda.device_count()):
+        return torch.device(name)
+    known = ", ".join(["auto", "cpu", *there])
     raise ConfigError(f"no device {name!r} for training here; give one of {known}")
 
 
-def describe(device: torch.device, bfloat16: bool) -> str:
-    """Return a device and its arithmetic in words."""
+def describe(device: torch.device, reduced: bool) -> str:
+    """Return a device and its arithmetic in words; ``reduced`` as for :func:`autocast`."""
+    where = str(device)
     if device.type == "cpu":
         threads = torch.get_num_threads()
         where = f"cpu, {threads} thread{'s' * (threads > 1)}"
-    else:
-        named = device.type == "cuda"
-        where = f"{device} ({torch.cuda.get_device_name(device)})" if named else str(device)
-    return f"{where}, {'bfloat16' if bfloat16 and _multiplies_bfloat16(device.type) else 'float32'}"
+    elif device.type == "cuda":
+        where = f"{device} ({torch.cuda.get_device_name(device)})"
+    arithmetic = str(autocast_dtype(device, reduced)).removeprefix("torch.")
+    tf32 = ", TF32 where it is float32" if device.type == "cuda" and reduced else ""
+    return f"{where}, {arithmetic}{tf32}"
+
+
+def set_tf32(device: torch.device, reduced: bool) -> None:
+    """Let a GPU round the factors of float32 products to TF32's 10 bits, or not."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if reduced else "highest")
+        torch.backends.cudnn.allow_tf32 = reduced
 
 
 def idle_cores() -> int:
@@ -66,24 +73,39 @@ def idle_cores() -> int:
     return max(1, min(own, everything - round(load)))
 
 
-def autocast(device: torch.device, wanted: bool = True) -> torch.autocast:
-    """Return a context in which matrix products are in bfloat16, if ``wanted`` and worth it."""
-    return torch.autocast(
-        device.type, torch.bfloat16, enabled=wanted and _multiplies_bfloat16(device.type)
-    )
+def autocast(device: torch.device, reduced: bool = True) -> AbstractContextManager[Any]:
+    """Return a context in which matrix products are of fewer bits, if ``reduced`` and worth it."""
+    dtype = autocast_dtype(device, reduced)
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
 
 
 @cache
-def _multiplies_bfloat16(device_type: str) -> bool:
-    """Return whether the hardware does it itself; where it is emulated, float32 is faster.
+def autocast_dtype(device: torch.device, reduced: bool) -> torch.dtype:
+    """Return bfloat16 where the hardware has it, float16 on other NVIDIA GPUs, float32 elsewhere.
 
-    Older versions of torch cannot tell of CPUs, and then the answer is no.
+    Where bfloat16 is emulated, float32 is faster. Older versions of torch cannot tell of CPUs, and
+    then the answer is float32.
     """
-    if device_type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if not reduced:
+        return torch.float32
+    if device.type == "cuda":
+        own = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if own else torch.float16
     tell: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    found = tell()
-    return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16"))
+    found = tell() if device.type == "cpu" else {}
+    has_bfloat16 = any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if has_bfloat16 else torch.float32
+
+
+def gradient_scaler(device: torch.device, reduced: bool) -> torch.amp.GradScaler:
+    """Return what keeps float16's gradients from underflow; idle with any other arithmetic."""
+    half = autocast_dtype(device, reduced) is torch.float16
+    return torch.amp.GradScaler(device.type if half else "cpu", enabled=half)
+
+
+def wide(values: Tensor) -> Tensor:
+    """Return float64; from MPS, which has none, on the CPU."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
 
 
 def to_device(device: torch.device, *arrays: NDArray[np.float32]) -> tuple[Tensor, ...]:

@@ -15,6 +15,7 @@ from overtone.dsp.excitation import COPIES, ExcitationConstants, copy_sources
 from overtone.models.extender import VISIBLE_END
 from overtone.models.source_filter import SourceFilterConfig
 from overtone.models.stft import frames, overlap_add, power
+from overtone.training.device import wide
 
 # Keeps the running level above that of a recording's last bit.
 LEVEL_FLOOR = 1e-9
@@ -34,8 +35,8 @@ def local_mean(values: Tensor, width: int) -> Tensor:
 
 def trailing_mean(samples: Tensor, count: int) -> Tensor:
     """Return the mean of the last ``count`` samples of ``[batch, n]``, zeros before the first."""
-    total = F.pad(samples.double().cumsum(1), (count, 0))
-    return ((total[:, count:] - total[:, :-count]) / count).float()
+    total = F.pad(wide(samples).cumsum(1), (count, 0))
+    return ((total[:, count:] - total[:, :-count]) / count).float().to(samples.device)
 
 
 def running_level(spectrum: Tensor, cutoff_hz: Tensor, config: SourceFilterConfig) -> Tensor:
@@ -43,10 +44,11 @@ def running_level(spectrum: Tensor, cutoff_hz: Tensor, config: SourceFilterConfi
     hz = _frequencies(config, spectrum.device)
     visible = (hz <= VISIBLE_END * cutoff_hz[:, None]).float()[:, None]
     energy = (power(spectrum) * visible).sum(-1)
-    total = F.pad(energy.double().cumsum(1), (1, 0))
-    at = torch.arange(energy.shape[1], device=energy.device)
+    total = F.pad(wide(energy).cumsum(1), (1, 0))
+    at = torch.arange(energy.shape[1], device=total.device)
     first = (at + 1 - config.level_frames).clamp(min=0)
-    return ((total[:, 1:] - total[:, first]) / (at + 1 - first)).float() + LEVEL_FLOOR
+    mean = (total[:, 1:] - total[:, first]) / (at + 1 - first)
+    return mean.float().to(energy.device) + LEVEL_FLOOR
 
 
 @torch.no_grad()

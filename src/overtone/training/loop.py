@@ -29,7 +29,7 @@ from overtone.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from overtone.training.device import choose_device, describe
+from overtone.training.device import choose_device, describe, set_tf32
 from overtone.training.families import make_task
 from overtone.training.optimiser import update_ema
 from overtone.training.recipe import Recipe
@@ -62,7 +62,7 @@ def train(
         cache: where decoded samples are kept between runs.
         resume: go on from ``folder``'s last checkpoint.
         warm_start: begin from the EMA of this checkpoint of another run.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         compile_model: ``torch.compile`` the network.
 
     Raises:
@@ -80,6 +80,7 @@ def train(
     place = choose_device(device)
     start = load_start(warm_start, recipe) if warm_start else None
     torch.manual_seed(recipe.seed)
+    set_tf32(place, recipe.optimiser.bfloat16)
     with Heartbeat(log) as beat, StopRequest() as stop:
         beat.say(f"{recipe.name} on {describe(place, recipe.optimiser.bfloat16)}")
         beat.doing = "preparing the recordings"

@@ -118,7 +118,7 @@ def patch_losses(estimate: Tensor, target: Tensor, weights: PatchLossConfig) -> 
         terms["snr"] = torch.log10(power + 1e-6).mean()
     if weights.log_spectrum:
         terms["log_spectrum"] = _log_spectral_distance(estimate, target)
-    total = sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(()))
+    total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     return {"total": total, **terms}
 
 

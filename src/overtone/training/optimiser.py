@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from overtone.errors import ConfigError
+from overtone.training.device import gradient_scaler
 from overtone.training.recipe import OptimiserConfig
 
 
@@ -35,6 +36,8 @@ class OptimisedNetwork:
             betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
+        device = next(network.parameters()).device
+        self.scaler = gradient_scaler(device, settings.bfloat16)
 
     def step(self, loss: Tensor, step: int) -> None:
         """Make step number ``step`` down the gradient of ``loss``.
@@ -47,10 +50,13 @@ class OptimisedNetwork:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(step, self.steps, self.settings)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
-        self._require_finite(norm, "gradient", step)
-        self.optimiser.step()
+        if not self.scaler.is_enabled():  # float16 overflows at times; the scaler leaves steps out
+            self._require_finite(norm, "gradient", step)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return a copy of the network and its optimiser, for :meth:`restore`."""

@@ -38,7 +38,7 @@ class OptimiserConfig(Settings):
     decay_fraction: float = Field(default=0.4, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
-    # Matrix products in bfloat16, where the hardware has it.
+    # Matrix products in bfloat16 or, on GPUs without it, float16; elsewhere float32, on GPUs TF32.
     bfloat16: bool = True
 
 
