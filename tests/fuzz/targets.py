@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from service import request_seeds, socket_seeds, use_request, use_socket
 
 from overtone.errors import OvertoneError
 
@@ -245,4 +246,6 @@ TARGETS: dict[str, Target] = {
     "recipe": Target("toml", functools.partial(_texts, "configs/*.toml"), _use_recipe),
     "suite": Target("toml", functools.partial(_texts, "suites/*.toml"), _use_suite),
     "checkpoint": Target("checkpoint", _checkpoint_seeds, _use_checkpoint),
+    "request": Target("http", request_seeds, use_request),
+    "socket": Target("ws", socket_seeds, use_socket),
 }
