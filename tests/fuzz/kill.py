@@ -2,7 +2,8 @@
 
 Each run gets SIGKILL, SIGTERM or SIGINT after a random part of the time that it takes whole. After
 that no output may be there that is not complete, no input may have changed, and, unless the kill
-was outright, nothing temporary may be left; what SIGKILL leaves, the next run has to remove.
+was outright, nothing temporary may be left; what SIGKILL leaves, the next run has to remove. A
+training run that is killed has to end, resumed, with the same weights as one that is not.
 """
 
 import argparse
@@ -35,7 +36,37 @@ COMMANDS = {
         "out/a.h5",
         "-f",
     ],
+    "train": [
+        "train",
+        "recipe.toml",
+        "--data-root",
+        "in",
+        "--cache",
+        "out/cache",
+        "-o",
+        "out/run",
+        "--no-compile",
+        "--threads",
+        "1",
+    ],
 }
+RECIPE = """
+name = "tiny"
+description = "To be killed"
+model = { window_samples = 768, hop_samples = 192, lookahead_frames = 2, channels = 16, blocks = 2 }
+loss = { windows = [512] }
+optimiser = { steps = 30, batch_size = 2, crop_frames = 24, warmup_steps = 2 }
+validation = { cutoffs_hz = [2000], clips_per_corpus = 1, clip_seconds = 0.5 }
+
+[[corpora]]
+name = "speech"
+path = "."
+glob = "*.flac"
+bandwidth_hz = 3500
+license = "CC0 1.0"
+"""
+# Parts of an archive are kept on purpose: the next run goes on from them.
+KEPT = (".parts/",)
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -70,9 +101,10 @@ def run(command: list[str], folder: Path) -> tuple[float, dict[str, str]]:
 
 
 def kill_one(
-    command: list[str], folder: Path, after_s: float, number: int, whole: dict[str, str]
+    name: str, folder: Path, after_s: float, number: int, whole: dict[str, str]
 ) -> list[str]:
     """Kill a run after so long; return what is wrong then."""
+    command = COMMANDS[name]
     given = hashes(folder / "in")
     shutil.rmtree(folder / "out", ignore_errors=True)
     (folder / "out").mkdir()
@@ -88,16 +120,27 @@ def kill_one(
         wrong.append("processes that live on")
     there = hashes(folder / "out")
     temporary = {name for name in there if "overtone-tmp" in name}
-    wrong += [f"partial {n}" for n in there.keys() - temporary if there[n] != whole.get(n)]
+    if name != "train":
+        done = [n for n in there.keys() - temporary if not any(kept in n for kept in KEPT)]
+        wrong += [f"partial {n}" for n in done if there[n] != whole.get(n)]
     if temporary and number != signal.SIGKILL:
         wrong.append(f"left {sorted(temporary)}")
     if hashes(folder / "in") != given:
         wrong.append("an input changed")
-    if temporary:
-        run(command, folder)
-        if any("overtone-tmp" in name for name in hashes(folder / "out")):
-            wrong.append("the next run does not sweep")
+    if name == "train":
+        resumed = (folder / "out" / "run" / "last").exists()
+        _, there = run([*command, "--resume"] if resumed else command, folder)
+        if _weights(there) != _weights(whole):
+            wrong.append("other weights in the end")
+    elif temporary:
+        _, there = run(command, folder)
+    if any("overtone-tmp" in name for name in there):
+        wrong.append("the next run does not sweep")
     return wrong
+
+
+def _weights(found: dict[str, str]) -> dict[str, str]:
+    return {n: digest for n, digest in found.items() if n.endswith("last/model.safetensors")}
 
 
 def _group_lives(group: int) -> bool:
@@ -117,13 +160,14 @@ def campaign(kills: int, seed: int, names: list[str]) -> dict[str, list[str]]:
         for copy in "abc":
             shutil.copy(EXAMPLES / "speech_en_8k.flac", folder / "in" / f"{copy}.flac")
         (folder / "list").write_text("".join(f"{copy}.flac\n" for copy in "abc"))
+        (folder / "recipe.toml").write_text(RECIPE)
         for name in names:
             shutil.rmtree(folder / "out", ignore_errors=True)
             (folder / "out").mkdir()
             seconds, whole = run(COMMANDS[name], folder)
             for kill in range(kills):
                 after_s, number = rng.uniform(0, 1.1 * seconds), rng.choice(SIGNALS)
-                wrong = kill_one(COMMANDS[name], folder, after_s, number, whole)
+                wrong = kill_one(name, folder, after_s, number, whole)
                 what = f"{name}, {number.name} after {after_s:.2f} of {seconds:.2f} s"
                 if wrong:
                     found[f"{what} ({kill})"] = wrong
