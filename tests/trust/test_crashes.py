@@ -39,13 +39,13 @@ def run(tmp_path, examples_dir):
     folder.mkdir()
     shutil.copy(examples_dir / "speech_en_8k.flac", folder / "z.flac")
 
-    def run(contents, *options, timeout=()):
+    def run(contents, *options, act=()):
         for name, content in contents.items():
             (folder / name).write_bytes(content)
         paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
         command = [sys.executable, "-c", COMMAND, *options]
         return subprocess.run(
-            [*command, "enhance", str(folder), "-o", str(tmp_path / "out"), *timeout],
+            [*command, *(act or ["enhance", str(folder), "-o", str(tmp_path / "out")])],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
             capture_output=True,
             text=True,
@@ -70,10 +70,31 @@ def test_a_crash_ends_one_file_in_one_line(run, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 def test_what_never_ends_is_given_up_and_verbose_shows_the_decoder(run, tmp_path):
-    result = run(
-        {"a.wav": b"HANGS" * 100, "b.wav": b"CRASH" * 100}, "-v", timeout=("--timeout", "15")
-    )
+    act = ["enhance", tmp_path / "in", "-o", tmp_path / "out", "--timeout", "15"]
+    result = run({"a.wav": b"HANGS" * 100, "b.wav": b"CRASH" * 100}, "-v", act=act)
     assert result.returncode == 1
     assert "a.wav: not done within 15 s, the timeout" in result.stderr
     assert "decoder: assertion failed" in result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"z.flac"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_prepare_names_what_crashed(run, tmp_path):
+    pytest.importorskip("h5py")
+    act = [
+        "prepare",
+        "folder",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "x.h5",
+        "--validation",
+        "0",
+        "--rate",
+        "8000",
+    ]
+    result = run({"a.wav": b"CRASH" * 100, "b.wav": b"CRASH" * 100}, act=act)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "2 of 3 recordings cannot be used" in result.stderr
+    assert "a.wav" in result.stderr
+    assert "b.wav" in result.stderr

@@ -285,6 +285,7 @@ def _run(
         settings,
         output,
         jobs=jobs,
+        isolated=True,
         overwrite=force,
         log=lambda line: typer.echo(line, err=True),
         progress=_progress if sys.stderr.isatty() else None,

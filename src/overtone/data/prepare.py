@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,13 +63,16 @@ def prepare(
     out: Path,
     *,
     jobs: int = 1,
+    isolated: bool = False,
     overwrite: bool = False,
     log: Log = print,
     progress: Progress | None = None,
 ) -> int:
     """Write the archive ``out`` from ``listing``; returns its number of patches.
 
-    An interrupted call leaves ``.NAME.parts`` beside ``out``, from which the next goes on.
+    An interrupted call leaves ``.NAME.parts`` beside ``out``, from which the next goes on. With
+    ``isolated`` recordings are decoded in a process of its own even for one job: a decoder that
+    crashes over one of them then costs that one, and the others are prepared.
 
     Raises:
         InvalidInputError: ``out`` exists, recordings cannot be used (all are named), or no batch
@@ -79,9 +83,9 @@ def prepare(
         raise InvalidInputError(f"{out}: the folder {out.parent} does not exist; create it")
     for line in listing.left_out:
         log(f"left out: {line}")
-    parts = _parts(listing, settings)
+    parts = _parts(listing, settings, isolated)
     folder = out.with_name(f".{out.name}.parts")
-    done = _make_parts(parts, settings, folder, jobs, progress)
+    done = _make_parts(parts, settings, folder, jobs, isolated, progress)
     try:
         chosen = _choose(parts, done, settings, log)
     except InvalidInputError:
@@ -107,22 +111,37 @@ def _high_length(done: Done, settings: PatchSettings) -> int:
     return done.samples if settings.whole_files else settings.dimension
 
 
-def _parts(listing: Listing, settings: PatchSettings) -> list[Part]:
+def _parts(listing: Listing, settings: PatchSettings, isolated: bool) -> list[Part]:
     """Return the recordings of a list; raises for all that their headers already rule out."""
     parts: list[Part] = []
     problems: dict[str, str] = {}
-    for name, path in zip(listing.names, listing.paths, strict=True):
-        try:
-            if path.suffix == ".npy":
-                rows = _array(path, settings).shape[0]
-                parts += [Part(f"{name}[{row}]", path, row) for row in range(rows)]
-            else:
-                _check_rate(path, settings)
-                parts.append(Part(name, path))
-        except OvertoneError as error:
-            problems[name] = str(error)
+    work = partial(_look, settings)
+    looks = executor.map(_nothing, work, listing.paths, isolated=isolated, lost=_crashed)
+    for name, (path, found) in zip(listing.names, looks, strict=True):
+        if isinstance(found, str):
+            problems[name] = found
+        elif found is None:
+            parts.append(Part(name, path))
+        else:
+            parts += [Part(f"{name}[{row}]", path, row) for row in range(found)]
     _raise_all(problems, len(listing.names))
     return parts
+
+
+def _look(
+    settings: PatchSettings,
+    _: None,
+    path: Path,
+    report: executor.Report,  # noqa: ARG001
+) -> int | str | None:
+    """Return how many rows an array has, None for a recording, or why it cannot be used."""
+    try:
+        if path.suffix == ".npy":
+            return int(_array(path, settings).shape[0])
+        _check_rate(path, settings)
+    except OvertoneError as error:
+        return str(error)
+    return None
 
 
 def _raise_all(problems: dict[str, str], total: int) -> None:
@@ -165,6 +184,7 @@ def _make_parts(
     settings: PatchSettings,
     folder: Path,
     jobs: int,
+    isolated: bool,
     progress: Progress | None,
 ) -> dict[Part, Done]:
     """Make what is not there yet; returns all of it. What was made is kept if anything fails."""
@@ -173,7 +193,9 @@ def _make_parts(
     done: dict[Part, Done] = {}
     problems: dict[str, str] = {}
     work = [Job(part, settings, folder / _key(part, settings)) for part in distinct]
-    for job, result in executor.map(_nothing, _make_part, work, jobs=jobs, lost=_lost):
+    for job, result in executor.map(
+        _nothing, _make_part, work, jobs=jobs, isolated=isolated, lost=_lost
+    ):
         if isinstance(result, Done):
             done[job.part] = result
         else:
@@ -213,7 +235,11 @@ def _nothing() -> None:
 
 
 def _lost(job: Job, reason: str) -> str:
-    return f"{job.part.path}: {reason}; run again with fewer jobs, and what is done will be used"
+    return _crashed(job.part.path, reason)
+
+
+def _crashed(path: Path, reason: str) -> str:
+    return f"{path}: {reason}; leave it out, or run again: what is done will be used"
 
 
 def _make_part(_: None, job: Job, report: executor.Report) -> Done | str:  # noqa: ARG001
