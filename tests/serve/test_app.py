@@ -274,13 +274,13 @@ def test_sigterm_ends_a_service_that_works_and_leaves_nothing(tmp_path, examples
         for _ in range(2):
             answer = httpx.post(f"{address}/v1/jobs", content=body, headers=OCTETS)
             assert answer.status_code == 202
-        assert list(tmp_path.glob("overtone-*"))
+        assert list(tmp_path.iterdir())
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) in (0, -signal.SIGTERM)
     finally:
         process.kill()
         process.stderr.close()
-    assert list(tmp_path.glob("overtone-*")) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_host_needs_a_token(monkeypatch, capsys):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fastapi import HTTPException, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from overtone.files import temporary_folder
 from overtone.inference.model import list_models
 from overtone.serve import work
 from overtone.serve.jobs import Job, Jobs, State
@@ -67,22 +68,21 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start the pool, and at the end stop it and leave nothing behind."""
-        self.folder = Path(tempfile.mkdtemp(prefix="overtone-serve-"))
-        self.pool = Pool(
-            work.start,
-            work.work,
-            workers=self.limits.workers,
-            queue=self.limits.queue,
-            timeout_s=self.limits.work_s,
-        )
-        sweeping = asyncio.create_task(self._sweep())
-        try:
-            yield
-        finally:
-            sweeping.cancel()
-            self.jobs.close()
-            await self.pool.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+        with temporary_folder() as self.folder:
+            self.pool = Pool(
+                work.start,
+                work.work,
+                workers=self.limits.workers,
+                queue=self.limits.queue,
+                timeout_s=self.limits.work_s,
+            )
+            sweeping = asyncio.create_task(self._sweep())
+            try:
+                yield
+            finally:
+                sweeping.cancel()
+                self.jobs.close()
+                await self.pool.close()
 
     async def _sweep(self) -> None:
         while True:
