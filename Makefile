@@ -54,7 +54,8 @@ fuzz: .venv/.test-ready
 
 # Tools of their own environment: what they need must not count as ours.
 audit: .venv/.test-ready .venv-audit/bin/pip-audit
-	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip || { \
+		echo 'audit: see above what was found, or that the registry does not answer' >&2; exit 1; }
 	@.venv-audit/bin/pip-licenses --python $(BIN)/python --order license --from mixed
 
 sbom: .venv/.demo-ready .venv-audit/bin/pip-audit
