@@ -220,4 +220,6 @@ def cause_of_death(exitcode: int | None) -> str:
         name = signal.Signals(-exitcode).name
         hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""
         return f"the process working on it was ended by {name}{hint}"
-    return f"the process working on it ended with code {exitcode}"
+    # A library that finds no memory when it is loaded ends the process so.
+    hint = ", perhaps for lack of memory" if exitcode == 1 else ""
+    return f"the process working on it ended with code {exitcode}{hint}"

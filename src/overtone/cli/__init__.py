@@ -115,7 +115,8 @@ def main() -> None:
     except OSError as error:
         terminal.fail(in_options(f"{error.filename or 'system error'}: {reason(error)}"))
     except ImportError as error:
-        terminal.fail(in_options(f"cannot be loaded: {error}; check memory and installation"))
+        first = error.__cause__ or error  # numpy wraps it into a page of advice
+        terminal.fail(in_options(f"cannot be loaded: {first}; check memory and installation"))
     except Exception as error:
         terminal.fail_over(error)
     else:
