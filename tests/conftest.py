@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import overtone  # noqa: F401  # first: it switches the telemetry of onnxruntime off
+
 Samples = NDArray[np.float32]
 
 
