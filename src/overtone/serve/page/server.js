@@ -3,6 +3,7 @@
 export const where = "Files are worked on by overtone on this computer; nothing leaves it.";
 export const formats = ["wav", "flac", "mp3", "opus"];
 export const live = null;
+export const firstSeconds = Infinity;
 
 async function ask(path, init) {
   const answer = await fetch(path, init);

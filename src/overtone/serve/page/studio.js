@@ -101,7 +101,7 @@ async function show(file) {
   say("");
   player.seek(0);
   outline(file);
-  await refresh();
+  await refresh(engine.firstSeconds);
 }
 
 /** The whole file's waveform, and on it the part that is shown. */
@@ -133,22 +133,26 @@ function options() {
   return chosen;
 }
 
-async function refresh() {
+/** Show and load what the controls say; `first` seconds before the rest, so that they can be heard. */
+async function refresh(first = Infinity) {
   if (!current) return;
   asking?.abort();
   const mine = asking = new AbortController();
   const duration = Math.min(60, +$("length").value || SHOWN_S);
   const start = Math.max(0, Math.min(+$("start").value || 0, current.facts.duration - duration));
   $("working").hidden = false;
-  try {
-    const seconds = { start, duration: Math.min(duration, current.facts.duration) };
+  const whole = Math.min(duration, current.facts.duration);
+  const load = async (seconds) => {
     const [before, after] = await Promise.all([false, true].map((enhanced) =>
-      engine.section(current, { ...seconds, enhanced }, options(), mine.signal)));
-    if (mine.signal.aborted) return;
-    signals = { before, after };
-    player.load(signals);
+      engine.section(current, { start, duration: seconds, enhanced }, options(), mine.signal)));
+    mine.signal.throwIfAborted();
+    player.load(signals = { before, after });
+  };
+  try {
+    if (first < whole) await load(first);
+    await load(whole);
     paint();
-    say(after.warning ? `${after.warning}.` : "");
+    say(signals.after.warning ? `${signals.after.warning}.` : "");
     document.body.dataset.ready = +(document.body.dataset.ready ?? 0) + 1;
   } catch (error) {
     if (!mine.signal.aborted) say(error.message, true);

@@ -2,7 +2,7 @@
 
 import { RealFft, hann } from "./fft.js";
 
-const FULL_BAND = 18000, FRAME_S = 0.02;
+const FULL_BAND = 18000, FRAME_S = 0.02, ANALYSED_S = 45;
 const RANGE_DB = 75, OVER_FLOOR_DB = 12, LOUD_DB = 40;
 
 /** RMS of the loud half of the 20 ms frames, as overtone.dsp.level has it. */
@@ -28,8 +28,7 @@ export function findCutoff(channels, rate) {
   const size = 2048, hop = 1024, fft = new RealFft(size), window = hann(size);
   const frame = new Float64Array(size), bins = size / 2 + 1, re = new Float64Array(bins), im = new Float64Array(bins);
   const frames = [];
-  const samples = channels[0], end = Math.min(samples.length, 45 * rate);
-  for (let at = 0; at + size <= end; at += hop) {
+  for (let at = 0; at + size <= channels[0].length; at += hop) {
     let energy = 0;
     for (let n = 0; n < size; n++) {
       const mono = channels.reduce((sum, channel) => sum + channel[at + n], 0);
@@ -61,10 +60,15 @@ export function findCutoff(channels, rate) {
 
 export const outputRate = (rate) => (48000 % rate === 0 ? 48000 : 44100);
 
+/** What a recording's start says of it: {level, found}, the cutoff in Hz. */
+export function analyse(channels, rate) {
+  const start = channels.map((samples) => samples.subarray(0, ANALYSED_S * rate));
+  return { level: activeRms(start, rate), found: findCutoff(start, rate) };
+}
+
 /** Cutoff, gain and output rate; `extended` is false where there is nothing to add. */
-export function plan(info, { channels, rate }, options = {}) {
-  const level = activeRms(channels.map((samples) => samples.subarray(0, 45 * rate)), rate);
-  const cutoff = options.cutoff ?? findCutoff(channels, rate);
+export function plan(info, { rate, level, found }, options = {}) {
+  const cutoff = options.cutoff ?? found;
   const out = outputRate(rate);
   let warning = "";
   if (level === 0) warning = "silent";

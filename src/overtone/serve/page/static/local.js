@@ -5,6 +5,8 @@ import { sampleRate } from "./sniff.js";
 
 export const where = "Everything happens in this browser; nothing is uploaded, and it works without a network.";
 export const formats = ["wav"];
+// Enhanced before the rest, to be heard at once.
+export const firstSeconds = 2;
 
 const worker = new Worker("worker.js", { type: "module" });
 const pending = new Map();

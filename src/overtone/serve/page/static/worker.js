@@ -1,7 +1,7 @@
 // Decoded files, the model, and the work on them, away from the page's own thread.
 
-import { plan } from "./analysis.js";
-import { EnhanceStream } from "./dsp.js";
+import { analyse, plan } from "./analysis.js";
+import { EnhanceStream, whiteNoise } from "./dsp.js";
 import { load } from "./model.js";
 
 const LEAD_S = 2, LONGEST_PEAKS = 2000;
@@ -28,6 +28,12 @@ async function model() {
     }
     return load(await import("./ort/ort.wasm.min.mjs"), "speech", { threads });
   })();
+}
+
+/** Some noise through all of it: the browser compiles what has run for a while. */
+async function warmUp({ info, network }) {
+  const settings = { rate: 8000, outputRate: 48000, channels: 1, cutoff: LIVE_CUTOFF_HZ, gain: 1 };
+  await new EnhanceStream(info, network, settings).push([whiteNoise(0, 0, 0, 8000)]);
 }
 
 function peaks(channels) {
@@ -68,14 +74,16 @@ const asItIs = ({ rate, channels }, made) => ({ rate, channels, cutoff: null, wa
 
 const handlers = {
   async models() {
-    const { info } = await model();
-    return [{ ...info, has_fidelity: false }];
+    const loaded = await model();
+    warmUp(loaded);
+    return [{ ...loaded.info, has_fidelity: false }];
   },
 
   async open({ file, rate, own, channels }) {
     const { info } = await model();
-    files.set(file, { rate, channels });
-    const { cutoff, warning, outputRate } = plan(info, { rate, channels });
+    const found = analyse(channels, rate);
+    files.set(file, { rate, channels, ...found });
+    const { cutoff, warning, outputRate } = plan(info, files.get(file));
     return { rate: own, channels: channels.length, duration: channels[0].length / rate, cutoff, warning, output_rate: outputRate, peaks: peaks(channels) };
   },
 
