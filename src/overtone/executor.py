@@ -18,7 +18,7 @@ from functools import partial
 from multiprocessing import connection, get_context
 from typing import Any, Generic, TypeVar
 
-from overtone.errors import OvertoneError
+from overtone.errors import InvalidInputError, OvertoneError
 
 State = TypeVar("State")
 Item = TypeVar("Item")
@@ -35,7 +35,8 @@ def map(
     work: Callable[[State, Item, Report], Result],
     items: Sequence[Item],
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    cluster: str | None = None,
     isolated: bool = False,
     timeout_s: float | None = None,
     progress: Callable[[Item, float], None] | None = None,
@@ -51,7 +52,8 @@ def map(
         init: makes what ``work`` needs for all items, such as a loaded model.
         work: does one item; it may call ``report`` with the fraction done.
         items: to be done.
-        jobs: how many at the same time.
+        jobs: how many at the same time; None for one, or for one on each core of a cluster.
+        cluster: have them done by the machines of a Ray cluster; see :mod:`overtone.cluster`.
         isolated: have a process of its own even for one job, so that a crash is the end of an item
             and not of this process. It lives as long as it is healthy.
         timeout_s: an item that takes longer is lost; only where there are processes.
@@ -61,22 +63,46 @@ def map(
     Raises:
         Exception: what ``init`` or ``work`` raised.
     """
-    jobs = min(jobs, len(items))
+    lost = lost or _raise_lost
+    if cluster is not None and items:
+        from overtone.cluster import map_on_cluster
+
+        yield from map_on_cluster(
+            init, work, items, address=cluster, jobs=jobs, timeout_s=timeout_s, lost=lost
+        )
+        return
+    jobs = min(jobs or 1, len(items))
     if jobs > 1 or (jobs and isolated):
-        lost = lost or _raise_lost
         yield from _map_in_processes(init, work, items, jobs, timeout_s, progress, lost)
     elif jobs == 1:
         state = init()
         for item in items:
-            report = partial(progress, item) if progress else _ignore
+            report = partial(progress, item) if progress else ignore
             yield item, work(state, item, report)
+
+
+def take_shard(items: Sequence[Item], shard: tuple[int, int]) -> list[Item]:
+    """Return the i-th of n parts of ``items``, every n-th, for ``shard`` as ``(i, n)``.
+
+    Raises:
+        InvalidInputError: there is no i-th of n parts.
+
+    Example:
+        >>> take_shard(["a", "b", "c", "d", "e"], (2, 3))
+        ['b', 'e']
+    """
+    part, parts = shard
+    if not 1 <= part <= parts:
+        raise InvalidInputError(f"shard {part}/{parts}: there is none; count from 1/{parts}")
+    return list(items[part - 1 :: parts])
 
 
 def _raise_lost(item: Any, reason: str) -> Any:
     raise OvertoneError(f"{item}: {reason}")
 
 
-def _ignore(fraction: float) -> None:
+def ignore(fraction: float) -> None:
+    """Report progress to nobody."""
     del fraction
 
 

@@ -239,9 +239,13 @@ def find_files(
 def real_path(path: Path) -> str:
     """Return where a path leads through all links, also through one that leads to itself.
 
+    A path in a store, which has no links, leads to itself.
+
     Raises:
         InvalidInputError: it is relative to a working folder that is gone.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        return str(path)
     try:
         return os.path.realpath(path)
     except FileNotFoundError as error:

@@ -28,6 +28,7 @@ from overtone.dsp.level import LevelMeter
 from overtone.dsp.stretches import Stretch, StretchFinder
 from overtone.dsp.traces import RATES_HZ, TraceMeter, Wall
 from overtone.errors import OvertoneError
+from overtone.stores import fetched, is_remote
 
 FloatArray = NDArray[np.float32]
 Rails = tuple[NDArray[np.floating], NDArray[np.int64]]
@@ -324,7 +325,9 @@ def _joined_rails(one: Rails, other: Rails) -> Rails:
 def inspect_files(
     sources: str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]],
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    shard: tuple[int, int] | None = None,
     isolated: bool = False,
     progress: Callable[[float, int], None] | None = None,
     on_result: Callable[[Inspected], None] | None = None,
@@ -334,7 +337,11 @@ def inspect_files(
     Args:
         sources: files, folders (searched recursively) and glob patterns, one or many; or one open
             binary file.
-        jobs: files done at the same time, each by a process.
+        jobs: files done at the same time, each by a process; None for one, or one on each core of
+            a cluster.
+        cluster: have them done by the machines of a Ray cluster: its address, ``auto`` or
+            ``local``.
+        shard: ``(i, n)``, to do the i-th of n parts, counted from 1.
         isolated: decode in a process of its own even for one job, so that a crash in a decoder
             ends a file and not this process.
         progress: is called with how many files are done, and of how many.
@@ -362,9 +369,17 @@ def inspect_files(
         for failure in results:
             on_result(failure)
     files: list[Path | BinaryIO] = [*streams, *(source.path for source in found)]
+    if shard is not None:
+        files = executor.take_shard(files, shard)
     by_name: dict[Path, Inspected] = {}
     decoding = executor.map(
-        _ready, _inspect_one, files, jobs=jobs, isolated=isolated and not streams, lost=_lost
+        _ready,
+        _inspect_one,
+        files,
+        jobs=jobs,
+        cluster=None if streams else cluster,
+        isolated=isolated and not streams,
+        lost=_lost,
     )
     with closing(decoding) as done:
         for _, result in done:
@@ -377,7 +392,7 @@ def inspect_files(
 
 
 def _name(file: Path | BinaryIO) -> Path:
-    return file if isinstance(file, Path) else name_of(file)
+    return name_of(file) if is_stream(file) else cast("Path", file)
 
 
 def _ready() -> None:
@@ -392,7 +407,10 @@ def _inspect_one(_: None, file: Path | BinaryIO, report: Callable[[float], None]
     del report
     path = _name(file)
     try:
-        return Inspected(path, inspect_file(file))
+        if not is_remote(file):
+            return Inspected(path, inspect_file(file))
+        with fetched(path) as copy:
+            return Inspected(path, replace(inspect_file(copy), path=path))
     except OSError as error:
         return Inspected(path, error=f"{path}: {describe_os_error(error)}")
     except OvertoneError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 from overtone.audio.formats import INPUT_EXTENSIONS
-from overtone.errors import InvalidInputError
+from overtone.errors import AudioFileError, InvalidInputError
 from overtone.files import find_files, real_path
+from overtone.stores import is_remote, list_below, path_of
 
 ENHANCED_MARK = ".enhanced"
 
@@ -46,13 +46,13 @@ def find_sources(
     found: dict[str, Source] = {}
     failures: list[Failure] = []
     for argument in arguments:
-        path = Path(argument)
+        path = path_of(argument)
         try:
             for source in _meant_by(argument, exclude, failures):
                 alone = len(arguments) == 1 and source.path == path
                 if alone or results or not is_enhanced(source.path):
                     found.setdefault(real_path(source.path), source)
-        except ValueError as error:
+        except (AudioFileError, ValueError) as error:
             failures.append((path, str(error)))
         except OSError as error:
             failures.append((path, describe_os_error(error)))
@@ -60,7 +60,7 @@ def find_sources(
 
 
 def _meant_by(argument: str, exclude: Path | None, failures: list[Failure]) -> list[Source]:
-    path = Path(argument)
+    path = path_of(argument)
     if not argument:
         raise InvalidInputError('"": an empty name; give that of a file or folder')
     if path.is_dir():
@@ -85,6 +85,9 @@ def is_enhanced(path: Path) -> bool:
 
 
 def _audio_in(folder: Path, exclude: Path | None, failures: list[Failure]) -> Iterator[Path]:
+    if is_remote(folder):
+        return (path for path in list_below(folder) if _is_audio_name(path.name))
+
     def note(error: OSError) -> None:
         failures.append((Path(error.filename), describe_os_error(error)))
 
@@ -92,6 +95,11 @@ def _audio_in(folder: Path, exclude: Path | None, failures: list[Failure]) -> It
 
 
 def _matching(pattern: str, exclude: Path | None, failures: list[Failure]) -> Iterator[Path]:
+    root = _fixed_part(path_of(pattern))
+    if is_remote(root):
+        rest = pattern.removeprefix(str(root)).lstrip("/")
+        yield from (path for path in sorted(root.glob(rest), key=str) if _is_audio_name(path.name))
+        return
     for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns too)
         path = Path(match)
         if path.is_dir():
@@ -106,5 +114,6 @@ def _is_audio_name(name: str) -> bool:
 
 def _fixed_part(pattern: Path) -> Path:
     """Return the folders of a pattern that hold no wildcard: ``a/b`` for ``a/b/*/c*.wav``."""
-    fixed = takewhile(lambda part: not glob.has_magic(part), pattern.parts)
-    return Path(*fixed)
+    while glob.has_magic(str(pattern)):
+        pattern = pattern.parent
+    return pattern

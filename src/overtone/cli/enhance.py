@@ -20,16 +20,20 @@ import typer
 
 from overtone.cli.options import (
     PIPE,
+    ClusterOption,
     Device,
     DeviceOption,
     FidelityOption,
+    JobsOption,
     ModelOption,
+    ShardOption,
     StrengthOption,
     parse_cutoff,
     parse_rate,
 )
-from overtone.cli.printer import Printer
+from overtone.cli.printer import Printer, as_dict
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
+from overtone.stores import MARK
 
 if TYPE_CHECKING:
     from overtone.inference.jobs import Outcome
@@ -57,11 +61,13 @@ SUBTYPES = {
 
 def enhance(
     files: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="FILE", help="Audio files, folders (searched through) or glob patterns."
+            metavar="FILE",
+            help="Audio files, folders (searched through) or glob patterns.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -99,9 +105,28 @@ def enhance(
     fidelity: FidelityOption = None,
     strength_db: StrengthOption = 0.0,
     device: DeviceOption = Device.AUTO,
-    jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files done at the same time.")
-    ] = 1,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
+    shard: ShardOption = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="Take the files from a list, .jsonl or .parquet, with columns source and, if not"
+            " -o, output.",
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results", metavar="FILE", help="Write a row a file, as .jsonl or .parquet."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Leave out files whose output exists already."),
+    ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -166,10 +191,16 @@ def enhance(
     overtone enhance old.mp3 -o new.flac --cutoff 5.5k --rate 44.1k --plot
     """
     from overtone.inference.jobs import enhance_files
+    from overtone.manifest import read_manifest
+    from overtone.manifest import results as write_results
 
     if plot and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
-    source, target = _ends(files, output)
+    if (manifest is None) == (not files):
+        raise InvalidInputError("name the files, or give a list of them by --manifest, one of both")
+    source, target = _ends(files or [], output)
+    if (plot or html) and output is not None and MARK in output:
+        raise InvalidInputError(f"--{'plot' if plot else 'html'} needs an output on this machine")
     if plot and not isinstance(target, str | None):
         raise InvalidInputError("--plot needs an output with a name, not -")
     if html and not (isinstance(source, list) and isinstance(target, str | None)):
@@ -184,10 +215,15 @@ def enhance(
         done = _write_page(done, pages, overwrite=force) if html else done
         errors += done.error is not None
         printer.outcome(done)
+        write(as_dict(done))
 
-    with _ended_by_signal(), printer.progress():
+    with (
+        _ended_by_signal(),
+        printer.progress(),
+        write_results(results, overwrite=force or resume) as write,
+    ):
         enhance_files(
-            source,
+            read_manifest(manifest) if manifest else source,
             target,
             model=model,
             device=device.value,
@@ -200,7 +236,10 @@ def enhance(
             tags=tags,
             skip_unchanged=skip_unchanged,
             pictures=plot,
+            resume=resume,
+            shard=shard,
             jobs=jobs,
+            cluster=cluster,
             isolated=True,
             timeout_s=timeout,
             progress=printer.advance,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overtone.cli.options import PIPE, in_options
+from overtone.cli.options import PIPE, ClusterOption, JobsOption, ShardOption, in_options
 from overtone.cli.printer import bar
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 
@@ -37,9 +37,9 @@ def inspect(
         Path | None,
         typer.Option("--plot", metavar="FOLDER", help="Draw a spectrogram of each file there."),
     ] = None,
-    jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files done at the same time.")
-    ] = 1,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
+    shard: ShardOption = None,
     force: Annotated[
         bool, typer.Option("-f", "--force", help="Overwrite pictures that exist.")
     ] = False,
@@ -80,7 +80,15 @@ def inspect(
         raise InvalidInputError("- stands for one file, so it must be the only one")
     with bar("inspecting") as advance:
         given = sys.stdin.buffer if PIPE in files else files
-        results = inspect_files(given, jobs=jobs, isolated=True, progress=advance, on_result=tell)
+        results = inspect_files(
+            given,
+            jobs=jobs,
+            cluster=cluster,
+            shard=shard,
+            isolated=True,
+            progress=advance,
+            on_result=tell,
+        )
     found = [result.inspection for result in results if result.inspection is not None]
     if as_csv:
         print(_table(found, exact=True).render("csv"), end="")

@@ -82,6 +82,14 @@ OPTIONS = {
 }
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read a part of a whole: ``2/8``."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise typer.BadParameter(f"{text!r} is not a part such as 2/8, the second of eight")
+    return int(match[1]), int(match[2])
+
+
 def in_options(message: str) -> str:
     """Return a library's message in one printable line, with options in place of arguments."""
     line = printable(" ".join(message.split()))
@@ -147,6 +155,37 @@ def rate_option(meaning: str) -> Any:
     )
 
 
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="auto|local|ADDRESS",
+        help="Share the files among the machines of a Ray cluster: that of this machine, one made"
+        " here, or the one at an address.",
+        show_default=False,
+    ),
+]
+ShardOption = Annotated[
+    Any,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        parser=parse_shard,
+        help="Do the I-th of N parts, for machines that share the work without a cluster.",
+        show_default=False,
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "-j",
+        "--jobs",
+        min=1,
+        metavar="N",
+        help="Files done at the same time. Default: 1, or one on each core of a cluster.",
+        show_default=False,
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Overwrite what exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MarkdownOption = Annotated[

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overtone.cli.old_names import WithOldNames
-from overtone.cli.options import ForceOption, laboratory
+from overtone.cli.options import ClusterOption, ForceOption, JobsOption, laboratory
 from overtone.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ SHARED: dict[str, tuple[Any, Any]] = {
         128,
     ),
     "seed": (Annotated[int, typer.Option(help="Of the random choices.")], 0),
-    "jobs": (Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")], 1),
+    "jobs": (JobsOption, None),
+    "cluster": (ClusterOption, None),
     "force": (ForceOption, False),
 }
 
@@ -259,7 +260,8 @@ def _run(
     listing: Listing,
     output: Path | None,
     list_only: bool,
-    jobs: int,
+    jobs: int | None,
+    cluster: str | None,
     force: bool,
     rate: int,
     **options: Any,
@@ -285,6 +287,7 @@ def _run(
         settings,
         output,
         jobs=jobs,
+        cluster=cluster,
         isolated=True,
         overwrite=force,
         log=lambda line: typer.echo(line, err=True),

@@ -105,4 +105,6 @@ def bar(verb: str) -> Iterator[Bar]:
 def as_dict(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome in the form that ``--json`` prints."""
     report = {"source": str(outcome.source)} if outcome.report is None else outcome.report.to_dict()
+    if outcome.existing is not None:
+        report |= {"destination": str(outcome.existing), "action": "exists"}
     return report | ({} if outcome.error is None else {"error": in_options(outcome.error)})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,8 @@ def prepare(
     settings: PatchSettings,
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    cluster: str | None = None,
     isolated: bool = False,
     overwrite: bool = False,
     log: Log = print,
@@ -70,7 +71,9 @@ def prepare(
 ) -> int:
     """Write the archive ``out`` from ``listing``; returns its number of patches.
 
-    An interrupted call leaves ``.NAME.parts`` beside ``out``, from which the next goes on. With
+    ``jobs`` and ``cluster`` are as :func:`overtone.executor.map` has them; the machines of a
+    cluster must see recordings and ``out`` under the same names. An interrupted call leaves
+    ``.NAME.parts`` beside ``out``, from which the next goes on. With
     ``isolated`` recordings are decoded in a process of its own even for one job: a decoder that
     crashes over one of them then costs that one, and the others are prepared.
 
@@ -85,7 +88,8 @@ def prepare(
         log(f"left out: {line}")
     parts = _parts(listing, settings, isolated)
     folder = out.with_name(f".{out.name}.parts")
-    done = _make_parts(parts, settings, folder, jobs, isolated, progress)
+    share = partial(executor.map, jobs=jobs, cluster=cluster, isolated=isolated)
+    done = _make_parts(parts, settings, folder, share, progress)
     try:
         chosen = _choose(parts, done, settings, log)
     except InvalidInputError:
@@ -183,8 +187,7 @@ def _make_parts(
     parts: list[Part],
     settings: PatchSettings,
     folder: Path,
-    jobs: int,
-    isolated: bool,
+    share: Callable[..., Iterator[tuple[Any, Any]]],
     progress: Progress | None,
 ) -> dict[Part, Done]:
     """Make what is not there yet; returns all of it. What was made is kept if anything fails."""
@@ -193,9 +196,7 @@ def _make_parts(
     done: dict[Part, Done] = {}
     problems: dict[str, str] = {}
     work = [Job(part, settings, folder / _key(part, settings)) for part in distinct]
-    for job, result in executor.map(
-        _nothing, _make_part, work, jobs=jobs, isolated=isolated, lost=_lost
-    ):
+    for job, result in share(_nothing, _make_part, work, lost=_lost):
         if isinstance(result, Done):
             done[job.part] = result
         else:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -22,17 +22,18 @@ from overtone.audio.formats import OUTPUT_FORMATS
 from overtone.audio.reader import is_stream, name_of
 from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, find_sources
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
-from overtone.errors import InvalidInputError, OvertoneError
-from overtone.files import real_path, sweep
+from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
+from overtone.files import real_path, sweep, temporary_folder
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.reports import EnhanceReport
+from overtone.stores import fetched, is_remote, path_of, store
 
 LOSSLESS_SUFFIX = ".flac"  # for what cannot be written in its own format, such as M4A
 
 
 @dataclass(frozen=True)
 class Task:
-    """One file to enhance; either end may be an open binary file.
+    """One file to enhance; either end may be an open binary file, or lie in an object store.
 
     ``copy_to`` is where the source goes as it is if there is nothing to do; None where the
     destination was asked for by name.
@@ -45,23 +46,33 @@ class Task:
     @property
     def name(self) -> Path:
         """The source's name in messages."""
-        return self.source if isinstance(self.source, Path) else name_of(self.source)
+        return name_of(self.source) if is_stream(self.source) else cast("Path", self.source)
 
     def outputs(self, *, pictures: bool) -> list[Path]:
         """Return the names that will be written."""
-        if not isinstance(self.destination, Path):
+        if is_stream(self.destination):
             return []
-        return [self.destination, *([picture_path(self.destination)] if pictures else [])]
+        destination = cast("Path", self.destination)
+        return [destination, *([picture_path(destination)] if pictures else [])]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether both ends are files, which any process can open."""
+        return not (is_stream(self.source) or is_stream(self.destination))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one file went: a report, or a one-line error (and, for a defect, its traceback)."""
+    """How one file went: a report, or a one-line error (and, for a defect, its traceback).
+
+    ``existing`` is the output that an earlier run left, where that is what was asked for.
+    """
 
     source: Path
     report: EnhanceReport | None = None
     error: str | None = None
     defect: str | None = None
+    existing: Path | None = None
 
     @classmethod
     def failed(cls, source: Path, reason: str, *, defect: str | None = None) -> Outcome:
@@ -96,8 +107,8 @@ def make_tasks(
         tasks = [
             Task(
                 source.path,
-                _in_tree(source, Path(output), _writable_suffix(source.path)),
-                _in_tree(source, Path(output), source.path.suffix),
+                _in_tree(source, path_of(output), _writable_suffix(source.path)),
+                _in_tree(source, path_of(output), source.path.suffix),
             )
             for source in sources
         ]
@@ -106,7 +117,7 @@ def make_tasks(
             f"output {output} names one file, but there are {len(sources)} inputs: name a folder"
         )
     else:
-        tasks = [Task(source.path, Path(output)) for source in sources]
+        tasks = [Task(source.path, path_of(output)) for source in sources]
     _refuse_clashes(tasks, pictures=pictures)
     return tasks
 
@@ -117,19 +128,31 @@ def picture_path(destination: Path) -> Path:
 
 
 def part_existing(
-    tasks: Sequence[Task], *, pictures: bool = False
+    tasks: Sequence[Task], *, pictures: bool = False, resume: bool = False
 ) -> tuple[list[Task], list[Outcome]]:
-    """Part the tasks into those whose outputs are free and failures for those that are not."""
+    """Part the tasks into those whose outputs are free and outcomes of those that are not.
+
+    They failed, unless ``resume`` says that what exists is what an earlier run has done.
+    """
     free: list[Task] = []
-    failures: list[Outcome] = []
+    outcomes: list[Outcome] = []
     for task in tasks:
-        taken = next(filter(os.path.lexists, task.outputs(pictures=pictures)), None)
+        outputs = task.outputs(pictures=pictures)
+        if resume and task.copy_to is not None:
+            outputs.append(task.copy_to)
+        taken = next(filter(_is_taken, outputs), None)
         if taken is None:
             free.append(task)
+        elif resume:
+            outcomes.append(Outcome(task.name, existing=taken))
         else:
             reason = f"skipped, {taken} exists already; use overwrite=True to replace it"
-            failures.append(Outcome.failed(task.name, reason))
-    return free, failures
+            outcomes.append(Outcome.failed(task.name, reason))
+    return free, outcomes
+
+
+def _is_taken(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
 
 
 def _beside(source: Path, suffix: str | None = None) -> Path:
@@ -137,7 +160,8 @@ def _beside(source: Path, suffix: str | None = None) -> Path:
 
 
 def _in_tree(source: Source, folder: Path, suffix: str) -> Path:
-    destination = (folder / source.path.relative_to(source.root)).with_suffix(suffix)
+    place = str(source.path.relative_to(source.root))  # text: source and folder may differ in kind
+    destination = (folder / place).with_suffix(suffix)
     # A folder written onto itself: there the mark is what tells result from recording.
     return _beside(destination, suffix) if _same(destination, source.path) else destination
 
@@ -148,7 +172,7 @@ def _writable_suffix(source: Path) -> str:
 
 
 def _is_folder_name(output: str) -> bool:
-    path = Path(output)
+    path = path_of(output)
     if path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix:
         return True
     if path.suffix.lower() not in {*OUTPUT_FORMATS, *VIDEO_FORMATS}:
@@ -221,11 +245,15 @@ class EnhancesFiles(Protocol):
         ...
 
 
+# One file or many; or where the result of each goes, None for where ``output`` says.
+Sources = (
+    str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]] | Mapping[str, str | None]
+)
 MakeEnhancer = Callable[[Settings, int | None], EnhancesFiles]
 
 
 def enhance_files(
-    sources: str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]],
+    sources: Sources,
     output: str | os.PathLike[str] | BinaryIO | None = None,
     *,
     model: str | os.PathLike[str] = "auto",
@@ -239,7 +267,10 @@ def enhance_files(
     tags: bool = True,
     skip_unchanged: bool = False,
     pictures: bool = False,
-    jobs: int = 1,
+    resume: bool = False,
+    shard: tuple[int, int] | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
     isolated: bool = False,
     timeout_s: float | None = None,
     progress: Callable[[float, int], None] | None = None,
@@ -249,14 +280,20 @@ def enhance_files(
 
     Args:
         sources: files, folders (searched recursively) and glob patterns, one or many; or one open
-            binary file.
+            binary file; or a mapping, of files to the output of each or None. Names with ``://``
+            lie in object stores (extra ``cluster``).
         output: a file for one source, or a folder; None writes ``call.enhanced.wav`` beside
             ``call.wav``. An open binary file takes the sound of one source, as WAV.
         model: and ``device``, ``fidelity``, ``strength_db``: as :class:`Enhancer` has them.
         output_rate: and ``cutoff_hz``, ``subtype``, ``overwrite``, ``tags``, ``skip_unchanged``: as
             :meth:`Enhancer.enhance_file` has them.
         pictures: a picture will be written beside each output, and its name must be free too.
-        jobs: files done at the same time, each by a process of one thread.
+        resume: leave files alone whose output exists already: nothing half-written has its name.
+        shard: ``(i, n)``, to do the i-th of n parts, counted from 1.
+        jobs: files done at the same time, each by a process of one thread; None for one, or one
+            on each core of a cluster.
+        cluster: have them done by the machines of a Ray cluster: its address, ``auto`` or
+            ``local``. They must see the files under the same names.
         isolated: decode in a process of its own even for one job, so that a crash in a decoder
             ends a file and not this process. It costs a start of Python.
         timeout_s: give a file up after so many seconds; only where there are processes.
@@ -289,8 +326,10 @@ def enhance_files(
         skip_unchanged=skip_unchanged,
     )
     tasks, outcomes = _plan_tasks(sources, output, pictures=pictures)
-    if not overwrite:
-        tasks, existing = part_existing(tasks, pictures=pictures)
+    if shard is not None:
+        tasks = executor.take_shard(tasks, shard)
+    if not overwrite or resume:
+        tasks, existing = part_existing(tasks, pictures=pictures, resume=resume)
         outcomes += existing
     fractions: dict[Path, float] = {}
 
@@ -304,7 +343,13 @@ def enhance_files(
             on_outcome(failure)
     report = (lambda task, fraction: advance(task.name, fraction)) if progress else None
     running = run(
-        tasks, settings, jobs=jobs, isolated=isolated, timeout_s=timeout_s, progress=report
+        tasks,
+        settings,
+        jobs=jobs,
+        cluster=cluster,
+        isolated=isolated,
+        timeout_s=timeout_s,
+        progress=report,
     )
     with closing(running) as done:
         for outcome in done:
@@ -316,7 +361,7 @@ def enhance_files(
 
 
 def _plan_tasks(
-    sources: str | os.PathLike[str] | BinaryIO | Iterable[str | os.PathLike[str]],
+    sources: Sources,
     output: str | os.PathLike[str] | BinaryIO | None,
     *,
     pictures: bool,
@@ -329,6 +374,8 @@ def _plan_tasks(
         if isinstance(to, str) and _is_folder_name(to):
             raise InvalidInputError(f"output {to}: a stream has no name to keep; name a file")
         return [Task(sources, Path(to) if isinstance(to, str) else to)], []
+    if isinstance(sources, Mapping):
+        return _plan_rows(sources, to, pictures=pictures), []
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     names = [os.fspath(name) for name in cast("Iterable[str | os.PathLike[str]]", given)]
     found, reasons = find_sources(names, exclude=Path(to) if isinstance(to, str) else None)
@@ -342,11 +389,29 @@ def _plan_tasks(
     return [Task(source.path, to) for source in found], failures
 
 
+def _plan_rows(
+    rows: Mapping[str, str | None], output: str | BinaryIO | None, *, pictures: bool
+) -> list[Task]:
+    """Return a task a row; whether its source exists shows when it is opened."""
+    if not (output is None or isinstance(output, str)):
+        raise InvalidInputError("one stream cannot take the files of a list: name a folder")
+    tasks: list[Task] = []
+    for name, to in rows.items():
+        path = path_of(name)
+        if to is None:
+            tasks += make_tasks([Source(path, path.parent)], output)
+        else:
+            tasks.append(Task(path, path_of(to)))
+    _refuse_clashes(tasks, pictures=pictures)
+    return tasks
+
+
 def run(
     tasks: Sequence[Task],
     settings: Settings,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    cluster: str | None = None,
     isolated: bool = False,
     timeout_s: float | None = None,
     progress: Callable[[Task, float], None] | None = None,
@@ -354,22 +419,24 @@ def run(
 ) -> Generator[Outcome, None, None]:
     """Enhance every task and yield its outcome as it is known.
 
-    With ``jobs`` above 1 that many processes, of one thread each, share the tasks; outcomes then
-    come in the order of completion. Close the iterator (or leave it) to stop: files half done
-    leave nothing behind. ``progress`` is called with a task and the fraction of it done.
-    ``isolated`` and ``timeout_s`` are as :func:`overtone.executor.map` has them; a stream is done
-    in this process all the same.
+    With ``jobs`` above 1 that many processes, of one thread each, share the tasks, or the machines
+    of a ``cluster`` do; outcomes then come in the order of completion. Close the iterator (or leave
+    it) to stop: files half done leave nothing behind. ``progress`` is called with a task and the
+    fraction of it done. ``isolated`` and ``timeout_s`` are as :func:`overtone.executor.map` has
+    them; a stream is done in this process all the same.
 
     Raises OvertoneError if no file at all can be enhanced, as when the model is not found.
     """
-    init = partial(make_enhancer or make_default_enhancer, settings, 1 if jobs > 1 else None)
+    threads = 1 if cluster is not None or (jobs or 1) > 1 else None
+    init = partial(make_enhancer or make_default_enhancer, settings, threads)
     work = partial(_enhance_one, settings)
-    files = all(isinstance(end, Path) for task in tasks for end in (task.source, task.destination))
+    files = all(task.has_names for task in tasks)
     for _, outcome in executor.map(
         init,
         work,
         tasks,
         jobs=jobs,
+        cluster=cluster if files else None,
         isolated=isolated and files,
         timeout_s=timeout_s,
         progress=progress,
@@ -404,20 +471,21 @@ def _enhance_one(
     progress: Callable[[float], None],
 ) -> Outcome:
     try:
-        if isinstance(task.destination, Path):
-            task.destination.parent.mkdir(parents=True, exist_ok=True)
-        report = enhancer.enhance_file(
-            task.source,
-            task.destination,
-            output_rate=settings.output_rate,
-            cutoff_hz=settings.cutoff_hz,
-            subtype=settings.subtype,
-            overwrite=settings.overwrite,
-            tags=settings.tags,
-            copy_to=task.copy_to,
-            skip_unchanged=settings.skip_unchanged,
-            progress=progress,
-        )
+        with _staged(task, overwrite=settings.overwrite) as (here, finish):
+            report = finish(
+                enhancer.enhance_file(
+                    here.source,
+                    here.destination,
+                    output_rate=settings.output_rate,
+                    cutoff_hz=settings.cutoff_hz,
+                    subtype=settings.subtype,
+                    overwrite=settings.overwrite,
+                    tags=settings.tags,
+                    copy_to=here.copy_to,
+                    skip_unchanged=settings.skip_unchanged,
+                    progress=progress,
+                )
+            )
     except OvertoneError as error:
         return Outcome.failed(task.name, str(error))
     except OSError as error:
@@ -428,3 +496,38 @@ def _enhance_one(
         reason = f"internal error, please report it: {type(error).__name__}: {error}"
         return Outcome.failed(task.name, reason, defect=traceback.format_exc())
     return Outcome(task.name, report=report)
+
+
+@contextmanager
+def _staged(
+    task: Task, *, overwrite: bool
+) -> Iterator[tuple[Task, Callable[[EnhanceReport], EnhanceReport]]]:
+    """Lend the task with ends on this machine, and what brings its result to where it belongs."""
+    if isinstance(task.destination, Path):
+        task.destination.parent.mkdir(parents=True, exist_ok=True)
+    source, destination = cast("Path", task.source), cast("Path", task.destination)
+    if not (task.has_names and (is_remote(source) or is_remote(destination))):
+        yield task, lambda report: report
+        return
+    with fetched(source) as input_, temporary_folder() as folder:
+        if not is_remote(destination):
+            here = replace(task, source=input_)
+        else:
+            copy_to = task.copy_to and folder / task.copy_to.name
+            here = Task(input_, folder / destination.name, copy_to)
+
+        def finish(report: EnhanceReport) -> EnhanceReport:
+            report = replace(report, source=str(source))
+            if not (report.destination and is_remote(destination)):
+                return report
+            written = Path(report.destination)
+            target = destination.with_name(written.name)
+            store(written, target, overwrite=overwrite)
+            return replace(report, destination=str(target))
+
+        try:
+            yield here, finish
+        except (AudioFileError, InvalidInputError) as error:
+            said = str(error).replace(str(input_), str(source))
+            said = said.replace(str(here.destination), str(destination))
+            raise type(error)(said) from error

@@ -1,0 +1,82 @@
+"""Lists of files in and out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from overtone import enhance_files
+from overtone.errors import InvalidInputError
+from overtone.manifest import read_manifest, results
+
+ROWS = [
+    {"source": "a.wav", "output": "out/a.flac", "speaker": 3},
+    {"source": "b.wav", "output": None, "speaker": 4},
+]
+
+
+def test_json_lines_and_parquet_say_the_same(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    lines = tmp_path / "files.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    table = tmp_path / "files.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(ROWS), table)
+    expected = {"a.wav": "out/a.flac", "b.wav": None}
+    assert read_manifest(lines) == read_manifest(table) == expected
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ("nonsense", "row 2: not JSON"),
+        ("[1]", "row 2: not JSON"),
+        ('{"output": "x.wav"}', 'row 2: has no "source"'),
+        ('{"source": 4}', 'row 2: has no "source"'),
+        ('{"source": "b.wav", "output": 4}', 'row 2: its "output" is 4'),
+        ('{"source": "a.wav"}', r"row 2: a\.wav is there already"),
+    ],
+)
+def test_a_bad_row_is_named_before_anything_is_done(
+    tmp_path: Path, second: str, problem: str
+) -> None:
+    path = tmp_path / "files.jsonl"
+    path.write_text('{"source": "a.wav"}\n' + second + "\n")
+    with pytest.raises(InvalidInputError, match=problem):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("name", ["files.csv", "gone.jsonl", "broken.parquet", "empty.jsonl"])
+def test_what_is_no_manifest_is_refused(tmp_path: Path, name: str) -> None:
+    if not name.startswith("gone"):
+        (tmp_path / name).write_bytes(b"" if "empty" in name else b"PAR1 no more")
+    with pytest.raises(InvalidInputError, match=name):
+        read_manifest(tmp_path / name)
+
+
+def test_results_hold_every_row_or_are_not_there(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"source": "a", "cutoff": None}, {"source": "b", "cutoff": 4.0, "error": "torn"}]
+    for path in (tmp_path / "rows.jsonl", tmp_path / "rows.parquet"):
+        with results(path) as write:
+            for row in rows:
+                write(row)
+            assert not path.exists()
+    assert [json.loads(line) for line in (tmp_path / "rows.jsonl").open()] == rows
+    table = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert [row["source"] for row in table] == ["a", "b"]
+    assert [row["error"] for row in table] == [None, "torn"]
+    with pytest.raises(TypeError), results(tmp_path / "half.jsonl") as write:
+        write(rows[0] | {None: {}, (): 0})
+    assert not (tmp_path / "half.jsonl").exists()
+
+
+def test_a_mapping_says_where_each_file_goes(tmp_path: Path, examples_dir: Path) -> None:
+    source = str(examples_dir / "speech_en_8k.flac")
+    to = str(tmp_path / "deep" / "er.wav")
+    outcomes = enhance_files({source: to, str(tmp_path / "gone.wav"): None})
+    assert [one.error is None for one in outcomes] == [True, False]
+    assert Path(to).is_file()
+    with pytest.raises(InvalidInputError, match=r"would both be written"):
+        enhance_files({source: to, str(examples_dir / "music_44k.flac"): to})
