@@ -31,6 +31,7 @@ Result = TypeVar("Result")
 
 LOCAL = "local"  # Ray's name for a cluster of this machine, for as long as this process runs
 BATCH_S, MAX_BATCH = 2.0, 256
+BATCHES_A_S = 500.0  # that this process hands out and takes back at a fifth of a core
 BATCHES = 2  # that an actor has: one at work, one waiting
 MAX_DEATHS = 3
 CONNECT_S = 5.0
@@ -260,12 +261,10 @@ class _Pool(Generic[Item]):
             while self.waiting and len(actor.batches) < BATCHES:
                 if actor.batches and (self.waiting[0].deaths or actor.batches[-1].pieces[0].deaths):
                     break  # what was at a death goes alone, to tell which of them it is
-                # Towards the end smaller ones, so that all end together.
-                share = len(self.waiting) / (BATCHES * len(ready))
-                size = max(1, round(min(BATCH_S / max(self._item_s, 1e-9), MAX_BATCH, share)))
+                size = batch_size(self._item_s, len(self.waiting), len(ready))
                 if self.waiting[0].deaths:
                     size = 1
-                pieces = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
+                pieces = [self.waiting.popleft() for _ in range(size)]
                 if not actor.batches:
                     actor.since = time.monotonic()
                 reference = actor.handle.do.remote([piece.item for piece in pieces])
@@ -297,6 +296,13 @@ class _Pool(Generic[Item]):
         for actor in self._actors:
             with suppress(Exception):  # the cluster may be gone
                 self._ray.kill(actor.handle)
+
+
+def batch_size(item_s: float, items: int, actors: int) -> int:
+    """Return how many of ``items`` that take ``item_s`` each go to one of ``actors`` at once."""
+    batch_s = max(BATCH_S, actors / BATCHES_A_S)
+    share = items / (BATCHES * actors)  # towards the end smaller ones, so that all end together
+    return max(1, round(min(batch_s / max(item_s, 1e-9), MAX_BATCH, share)))
 
 
 def _connect(address: str) -> tuple[Any, bool]:

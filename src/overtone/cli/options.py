@@ -160,7 +160,7 @@ ClusterOption = Annotated[
     typer.Option(
         "--cluster",
         metavar="auto|local|ADDRESS",
-        help="Share the files among the machines of a Ray cluster: that of this machine, one made"
+        help="Share the work among the machines of a Ray cluster: that of this machine, one made"
         " here, or the one at an address.",
         show_default=False,
     ),
@@ -182,7 +182,7 @@ JobsOption = Annotated[
         "--jobs",
         min=1,
         metavar="N",
-        help="Files done at the same time. Default: 1, or one on each core of a cluster.",
+        help="How many are done at the same time. Default: 1, or one on each core of a cluster.",
         show_default=False,
     ),
 ]

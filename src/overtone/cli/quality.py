@@ -3,15 +3,18 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from overtone.cli.options import (
+    ClusterOption,
     DataRootOption,
     DecimateOption,
     ForceOption,
+    JobsOption,
     MarkdownOption,
     ModelsOption,
     PerceptualOption,
@@ -47,6 +50,8 @@ def quality(
         typer.Option("--clips", min=0, metavar="N", help="Clips to see and hear in report.html."),
     ] = 6,
     markdown: MarkdownOption = None,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
     force: ForceOption = False,
 ) -> None:
     """Compare models, baselines and other systems' outputs on the same clips.
@@ -88,6 +93,9 @@ def quality(
             perceptual=perceptual,
             examples=clips if output is not None else 0,
             log=log,
+            jobs=jobs,
+            cluster=cluster,
+            make_systems=partial(choose_systems, models or []),
         )
     rows = summarise(comparison, versus)
     for problem in comparison.problems:
@@ -118,11 +126,11 @@ def _require_extras(perceptual: bool) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Show on a terminal which case is next."""
+    """Show on a terminal which case was done last."""
     from rich.console import Console
 
     with Console(stderr=True).status("") as status:
-        yield lambda label: status.update(f"comparing {label}")
+        yield lambda label: status.update(f"compared {label}")
 
 
 def _command(

@@ -6,8 +6,9 @@ scored over what both have. Other systems' outputs are scored as they lie.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,6 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone import executor
 from overtone.audio.reader import read_audio
 from overtone.errors import InvalidInputError, OvertoneError
 from overtone.evaluation.alignment import find_shift, overlap
@@ -28,6 +30,7 @@ from overtone.metrics import dnsmos_mos, evaluate_pair, pesq_mos, stoi, visqol_m
 from overtone.report import plot_spectrograms
 
 FloatArray = NDArray[np.float32]
+Pair = tuple[FloatArray, FloatArray]
 Kind = Literal["baseline", "model", "file"]
 # Pictures sharp enough to see harmonics in, small enough for a repository.
 DRAWN_S, DRAWN_DOTS_PER_INCH = 4.0, 60
@@ -110,6 +113,9 @@ def compare(
     perceptual: bool = False,
     examples: int = 0,
     log: Callable[[str], None] = lambda _: None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    make_systems: Callable[[], Sequence[System]] | None = None,
 ) -> Comparison:
     """Run and score ``systems``, and other systems' files, on every case of ``suite``.
 
@@ -119,7 +125,10 @@ def compare(
         align: move every output by the shift that cross-correlation finds.
         perceptual: add PESQ, STOI and DNSMOS of each case, and ViSQOL of each set's clips joined.
         examples: how many cases to keep the sounds of, spread over the sets.
-        log: told which case is next.
+        log: told which case is done.
+        jobs: cases done at the same time, and ``cluster``, as :func:`overtone.executor.map` has
+            them.
+        make_systems: makes ``systems`` anew in each of their processes.
     """
     kinds: dict[str, tuple[Kind, str]] = dict.fromkeys(
         system_names(suite, systems), ("file", "as found in the suite")
@@ -128,29 +137,75 @@ def compare(
         kinds[one.name] = ("baseline" if one.name in BASELINES else "model", one.identity)
     done = Comparison(suite, kinds, align, perceptual, problems=list(suite.problems))
     shown = {case.label for case in spread(suite.cases, examples)}
-    for group, cases in groupby(_by_group(suite.cases), key=lambda case: case.group):
-        joined: dict[str, list[tuple[FloatArray, FloatArray]]] = defaultdict(list)
-        rates = set()
-        for case in cases:
-            log(case.label)
-            try:
-                clip = case.open()
-                _require_matching(clip)
-                done.hashes[case.label] = {what: sha256_of(path) for what, path in case.files()}
-            except (OvertoneError, OSError) as error:
-                done.problems.append(_named(case.label, str(error)))
-                continue
-            scored = len(done.scores)
-            pairs = _run_case(case, clip, systems, done)
-            rates.add(clip.rate)
-            if case.label in shown:
-                scores = {s.system: s.scores for s in done.scores[scored:]}
-                done.examples.append(_example(case, clip, pairs, scores))
-            if perceptual:
-                for name, pair in pairs.items():
-                    joined[name].append(pair)
+    work = partial(_measure, align=align, perceptual=perceptual, shown=shown)
+    cases = [_Numbered(number, case) for number, case in enumerate(_by_group(suite.cases))]
+    measured: dict[int, _Measured] = {}
+    for (number, case), result in executor.map(
+        make_systems or (lambda: systems), work, cases, jobs=jobs, cluster=cluster, lost=_lost
+    ):
+        log(case.label)
+        measured[number] = result
+    for group, numbered in groupby(cases, key=lambda one: one.case.group):
+        results = [(case, measured[number]) for number, case in numbered]
+        for case, result in results:
+            done.problems += result.problems
+            done.scores += result.scores
+            done.examples += result.examples
+            if result.hashes:
+                done.hashes[case.label] = result.hashes
         if perceptual:
-            _score_joined(group, joined, rates, done)
+            _score_joined(group, [result for _, result in results], done)
+    return done
+
+
+class _Numbered(NamedTuple):
+    """A case, and its place among all."""
+
+    number: int
+    case: Case
+
+
+@dataclass
+class _Measured:
+    """What one case comes to. ``pairs`` are by system, and only kept where they are wanted."""
+
+    rate: int = 0
+    hashes: dict[str, str] = field(default_factory=dict)
+    scores: list[Score] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+    pairs: dict[str, Pair] = field(default_factory=dict)
+
+
+def _lost(one: _Numbered, reason: str) -> _Measured:
+    return _Measured(problems=[_named(one.case.label, reason)])
+
+
+def _measure(
+    systems: Sequence[System],
+    one: _Numbered,
+    report: executor.Report,
+    *,
+    align: bool,
+    perceptual: bool,
+    shown: Collection[str],
+) -> _Measured:
+    """Run and score every system on one case."""
+    del report
+    case, done = one.case, _Measured()
+    try:
+        clip = case.open()
+        _require_matching(clip)
+        done.hashes = {what: sha256_of(path) for what, path in case.files()}
+    except (OvertoneError, OSError) as error:
+        return _lost(one, str(error))
+    done.rate = clip.rate
+    pairs = _run_case(case, clip, systems, done, align=align, perceptual=perceptual)
+    if case.label in shown:
+        scores = {score.system: score.scores for score in done.scores}
+        done.examples.append(_example(case, clip, pairs, scores))
+    if perceptual:
+        done.pairs = pairs
     return done
 
 
@@ -183,8 +238,14 @@ def _require_matching(clip: Clip) -> None:
 
 
 def _run_case(
-    case: Case, clip: Clip, systems: Sequence[System], done: Comparison
-) -> dict[str, tuple[FloatArray, FloatArray]]:
+    case: Case,
+    clip: Clip,
+    systems: Sequence[System],
+    done: _Measured,
+    *,
+    align: bool,
+    perceptual: bool,
+) -> dict[str, Pair]:
     """Score every system on one case; returns the aligned pairs by system."""
     pairs = {}
     outputs: dict[str, Callable[[], tuple[FloatArray, float | None]]] = {
@@ -195,9 +256,9 @@ def _run_case(
     for name, output in outputs.items():
         try:
             estimate, cpu_s = output()
-            shift = find_shift(clip.reference, estimate, clip.rate) if done.aligned else 0
+            shift = find_shift(clip.reference, estimate, clip.rate) if align else 0
             pair = overlap(clip.reference, estimate, clip.rate, shift)
-            scores = _scores(*pair, clip, done.perceptual)
+            scores = _scores(*pair, clip, perceptual)
         except OvertoneError as error:
             done.problems.append(_named(f"{case.label}: {name}", str(error)))
             continue
@@ -251,12 +312,12 @@ def _scores(y: FloatArray, x: FloatArray, clip: Clip, perceptual: bool) -> dict[
     return scores
 
 
-def _score_joined(
-    group: str,
-    joined: dict[str, list[tuple[FloatArray, FloatArray]]],
-    rates: set[int],
-    done: Comparison,
-) -> None:
+def _score_joined(group: str, results: Sequence[_Measured], done: Comparison) -> None:
+    joined: dict[str, list[Pair]] = defaultdict(list)
+    for result in results:
+        for name, pair in result.pairs.items():
+            joined[name].append(pair)
+    rates = {result.rate for result in results if result.pairs}
     if len(rates) > 1:
         found = ", ".join(map(str, sorted(rates)))
         done.problems.append(f"{group}: no ViSQOL, its clips have different rates ({found} Hz)")
@@ -273,7 +334,7 @@ def _score_joined(
 def _example(
     case: Case,
     clip: Clip,
-    pairs: dict[str, tuple[FloatArray, FloatArray]],
+    pairs: dict[str, Pair],
     scores: dict[str, dict[str, float]],
 ) -> Example:
     sounds = [("reference", clip.reference, clip.rate)]

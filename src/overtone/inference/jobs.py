@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -98,28 +98,33 @@ def make_tasks(
     Raises InvalidInputError if two sources would be written to one name, a source would be
     overwritten, or ``output`` cannot be what it has to be.
     """
+    tasks = _make_tasks(sources, output)
+    _refuse_clashes(tasks, pictures=pictures)
+    return tasks
+
+
+def _make_tasks(sources: Sequence[Source], output: str | None) -> list[Task]:
     if output is None:
-        tasks = [
+        return [
             Task(source.path, _beside(source.path), _beside(source.path, source.path.suffix))
             for source in sources
         ]
-    elif _is_folder_name(output):
-        tasks = [
+    folder = path_of(output)
+    if _is_folder_name(output):
+        real = _resolver()
+        return [
             Task(
                 source.path,
-                _in_tree(source, path_of(output), _writable_suffix(source.path)),
-                _in_tree(source, path_of(output), source.path.suffix),
+                _in_tree(source, folder, _writable_suffix(source.path), real),
+                _in_tree(source, folder, source.path.suffix, real),
             )
             for source in sources
         ]
-    elif len(sources) > 1:
+    if len(sources) > 1:
         raise InvalidInputError(
             f"output {output} names one file, but there are {len(sources)} inputs: name a folder"
         )
-    else:
-        tasks = [Task(source.path, path_of(output)) for source in sources]
-    _refuse_clashes(tasks, pictures=pictures)
-    return tasks
+    return [Task(source.path, folder) for source in sources]
 
 
 def picture_path(destination: Path) -> Path:
@@ -159,15 +164,17 @@ def _beside(source: Path, suffix: str | None = None) -> Path:
     return source.with_name(f"{source.stem}{ENHANCED_MARK}{suffix or _writable_suffix(source)}")
 
 
-def _in_tree(source: Source, folder: Path, suffix: str) -> Path:
+def _in_tree(source: Source, folder: Path, suffix: str, real: Callable[[Path], str]) -> Path:
     place = str(source.path.relative_to(source.root))  # text: source and folder may differ in kind
     destination = (folder / place).with_suffix(suffix)
     # A folder written onto itself: there the mark is what tells result from recording.
-    return _beside(destination, suffix) if _same(destination, source.path) else destination
+    return _beside(destination, suffix) if real(destination) == real(source.path) else destination
 
 
 def _writable_suffix(source: Path) -> str:
-    keeps = source.suffix.lower() in OUTPUT_FORMATS or has_pictures(source)
+    keeps = source.suffix.lower() in OUTPUT_FORMATS or (
+        not is_remote(source) and has_pictures(source)
+    )
     return source.suffix if keeps else LOSSLESS_SUFFIX
 
 
@@ -185,15 +192,17 @@ def _is_folder_name(output: str) -> bool:
 
 
 def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
-    inputs = {real_path(task.name) for task in tasks}
+    real = _resolver()
+    inputs = {real(task.name) for task in tasks}
     writers: dict[str, Path] = {}
     for task in tasks:
         for output in task.outputs(pictures=pictures):
-            if real_path(output) in inputs:
+            place = real(output)
+            if place in inputs:
                 raise InvalidInputError(
                     f"{output} is an input and is never overwritten: name another output"
                 )
-            other = writers.setdefault(real_path(output), task.name)
+            other = writers.setdefault(place, task.name)
             if other != task.name:
                 raise InvalidInputError(
                     f"{other} and {task.name} would both be written to {output}: "
@@ -201,8 +210,16 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
                 )
 
 
-def _same(one: Path, other: Path) -> bool:
-    return real_path(one) == real_path(other)
+def _resolver() -> Callable[[Path], str]:
+    """Return a ``real_path`` that is quick for many files of few folders."""
+    folder = cache(real_path)
+
+    def real(path: Path) -> str:
+        if is_remote(path) or path.name in ("", "..") or path.is_symlink():
+            return real_path(path)
+        return os.path.join(folder(path.parent), path.name)  # noqa: PTH118
+
+    return real
 
 
 # The work ----------------------------------------------------------------------------------------
@@ -395,13 +412,9 @@ def _plan_rows(
     """Return a task a row; whether its source exists shows when it is opened."""
     if not (output is None or isinstance(output, str)):
         raise InvalidInputError("one stream cannot take the files of a list: name a folder")
-    tasks: list[Task] = []
-    for name, to in rows.items():
-        path = path_of(name)
-        if to is None:
-            tasks += make_tasks([Source(path, path.parent)], output)
-        else:
-            tasks.append(Task(path, path_of(to)))
+    named = [Task(path_of(name), path_of(to)) for name, to in rows.items() if to is not None]
+    paths = [path_of(name) for name, to in rows.items() if to is None]
+    tasks = named + _make_tasks([Source(path, path.parent) for path in paths], output)
     _refuse_clashes(tasks, pictures=pictures)
     return tasks
 
