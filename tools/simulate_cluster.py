@@ -8,6 +8,7 @@ so long for each batch, one after another. Prints a row of Markdown for each cas
 
 import argparse
 import heapq
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from overtone import cluster
 
 TIMES = Path(__file__).parents[1] / "docs" / "results" / "task_times.csv"
 HOUR = 3600.0
+DRAWS = 1_000_000
 DEATHS = 100  # of a machine, more than there can be
 
 
@@ -44,16 +46,18 @@ def simulate(case: Case, times: np.ndarray, seed: int = 0) -> dict[str, float]:
     machines = -(-workers // case.cores)
     waiting = round(case.hours * HOUR / times[:, 0].mean() / case.drivers)
     item_s = times[:, 1].mean()
-    deaths = np.cumsum(rng.exponential(case.life, (machines, DEATHS)), axis=1)
+    deaths = np.cumsum(rng.exponential(case.life, (machines, DEATHS)), axis=1).tolist()
     usual = np.clip(rng.normal(1.0, 0.1, machines), 0.7, 1.5)
     pace = np.where(rng.random(machines) < case.stragglers, case.slowdown, usual)
+    sums = np.cumsum(rng.choice(times[:, 1], DRAWS)).tolist()
+    at = 0
     # What a worker is at: when that ends, which worker it is, how many files, since when.
     events = [(case.start, worker, 0, case.start) for worker in range(workers)]
     free_at = used = lost = driver = now = 0.0
     while events:
         now, worker, files, began = heapq.heappop(events)
         machine = worker // case.cores
-        died = deaths[machine, np.searchsorted(deaths[machine], began)]
+        died = deaths[machine][bisect(deaths[machine], began)]
         if died <= now:
             waiting += files
             lost += died - began
@@ -67,7 +71,9 @@ def simulate(case: Case, times: np.ndarray, seed: int = 0) -> dict[str, float]:
         waiting -= size
         free_at = max(now, free_at) + case.driver_s
         driver += case.driver_s
-        work = times[rng.integers(len(times), size=size), 1].sum() * pace[machine]
+        at = 0 if at + size >= len(sums) else at
+        work = (sums[at + size] - sums[at]) * pace[machine]
+        at += size
         heapq.heappush(events, (free_at + work, worker, size, free_at))
     return {
         "hours": now / HOUR,

@@ -197,7 +197,7 @@ def enhance(
     if plot and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
     if (manifest is None) == (not files):
-        raise InvalidInputError("name the files, or give a list of them by --manifest, one of both")
+        raise typer.BadParameter("name files, or a list of them with --manifest: one of both")
     source, target = _ends(files or [], output)
     if (plot or html) and output is not None and MARK in output:
         raise InvalidInputError(f"--{'plot' if plot else 'html'} needs an output on this machine")
