@@ -18,9 +18,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Generic, TypeVar
 
-import overtone
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 from overtone.executor import Report, ignore
 from overtone.stores import first_line
@@ -150,7 +150,7 @@ class Here:
 
 
 def _here() -> Here:
-    return Here(overtone.__version__, platform.python_version(), os.getcwd())  # noqa: PTH109
+    return Here(version("overtone"), platform.python_version(), os.getcwd())  # noqa: PTH109
 
 
 class Worker:
