@@ -228,7 +228,7 @@ def test_without_a_table_the_losses_are_the_regression_s(tiny, opposed, store):
     sampler = spectral.CropSampler(
         store, config.corpora, config.degrade, sample_rate=48000, crop_samples=5184, seed=9
     )
-    batch = sampler.batch(0, 2)
+    batch = sampler.batch(0, range(2))
     adversary = Adversary(config.adversarial, 48000, bfloat16=False)
     plain, _ = spectral.losses(model, model.predict, batch, tiny())
     both, _ = spectral.losses(model, model.predict, batch, config, adversary)

@@ -38,7 +38,8 @@ def test_the_cpu_is_always_there_and_auto_takes_what_there_is(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device() == torch.device("cuda", 0)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
-    assert choose_device("cuda") == torch.device("cuda")
+    assert choose_device("cuda") == torch.device("cuda", 0)
+    assert choose_device("auto", local_rank=1) == torch.device("cuda", 1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert choose_device() == choose_device("mps") == torch.device("mps")
@@ -93,10 +94,12 @@ def half_trained(monkeypatch):
 def test_float16_scales_the_loss_and_leaves_out_a_step_that_overflows(monkeypatch):
     trained = half_trained(monkeypatch)
     weight, scale = trained.network.weight, trained.scaler.get_scale()
-    trained.step(weight.sum() * 1e38, 0)  # times the scale, beyond float32
+    trained.backward(weight.sum() * 1e38, 1.0, 0)  # times the scale, beyond float32
+    trained.step(0)
     assert weight.item() == 1
     assert trained.scaler.get_scale() == scale / 2
-    trained.step(weight.sum() * 1e-3, 1)
+    trained.backward(weight.sum() * 1e-3, 1.0, 1)
+    trained.step(1)
     # Adam's first step is the learning rate, whatever the gradient, if that was unscaled rightly.
     assert weight.item() == pytest.approx(1 - 1e-3, abs=1e-6)
     resumed = half_trained(monkeypatch)

@@ -28,6 +28,7 @@ from overtone.training.waveform import (
     recipe_for_archives,
     restore,
 )
+from overtone.training.world import World
 
 RECIPE = """
 name = "tiny"
@@ -118,6 +119,7 @@ def make_task(recipe, archives):
         cache=archives,
         device=torch.device("cpu"),
         compile_model=False,
+        world=World(),
         log=lambda line: None,
     )
 
@@ -154,7 +156,8 @@ def test_an_epoch_shows_every_patch_once_and_the_next_in_another_order(archives)
     whole = sorted(archive[index][1].tobytes() for index in range(len(archive)))
     examples = task.examples(0)
     epochs = [
-        [patch for _ in range(task.epoch_steps) for patch in next(examples)[1]] for _ in range(2)
+        [patch for _ in range(task.epoch_steps) for patch in next(examples)[0][0][1]]
+        for _ in range(2)
     ]
     examples.close()
     first, second = ([patch.tobytes() for patch in epoch] for epoch in epochs)
@@ -166,9 +169,9 @@ def test_examples_depend_on_the_step_alone(archives):
     task = make_task(make_recipe(), archives)
     start = task.examples(0)
     for _ in range(5):
-        wanted = next(start)
+        ((wanted, _),) = next(start)
     late = task.examples(4)
-    found = next(late)
+    ((found, _),) = next(late)
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     start.close()
     late.close()

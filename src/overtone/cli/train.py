@@ -88,6 +88,15 @@ def train(
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            "--accumulate",
+            min=1,
+            metavar="N",
+            help="Take each batch in N parts, one after another: less memory, the same result.",
+        ),
+    ] = 1,
     compile_model: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Use torch.compile (a minute at start).")
     ] = True,
@@ -99,6 +108,7 @@ def train(
     \b
     overtone train configs/speech.toml --data-root recordings
     overtone export runs/speech/last -o speech.onnx
+    torchrun --nproc-per-node 4 -m overtone train configs/speech.toml
     overtone train --data-root archives --epochs 50 --lr 3e-4 --batch-size 16
     """
     # Threads that wait for each other sleep, unless told otherwise: by default they spin for
@@ -126,7 +136,8 @@ def train(
             f" {o.batch_size}"
         )
     if threads or "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(threads or idle_cores())
+        own = max(1, idle_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        torch.set_num_threads(threads or own)
     run(
         config,
         data_root,
@@ -136,5 +147,6 @@ def train(
         warm_start=warm_start,
         device=device,
         compile_model=compile_model,
+        accumulate=accumulate,
         log=typer.echo,
     )

@@ -1,7 +1,7 @@
 """Random training examples: crops of several corpora, degraded as real recordings are.
 
-An example is drawn from ``(seed, step)`` alone, so a resumed run sees exactly what an
-uninterrupted one would have.
+An example is drawn from the seed, the step and its place in the batch alone: a resumed run sees
+exactly what an uninterrupted one would have, and several processes what one would.
 """
 
 from dataclasses import dataclass
@@ -65,17 +65,21 @@ class CropSampler:
             for files in self.files
         ]
 
-    def batch(self, step: int, size: int) -> Batch:
-        """Return the ``size`` examples of training step ``step``."""
-        rng, augmentation = np.random.default_rng([self.seed, step]), self.augmentation
-        numbers = rng.choice(len(self.corpora), size=size, p=self.corpus_probs)
-        wanted = zip(numbers, augmentation.speeds(rng, size), strict=True)
-        crops, speeds = zip(*(self._crop(rng, *item) for item in wanted), strict=True)
-        ends_hz = np.array([self.corpora[n].bandwidth_hz for n in numbers])
-        ends_hz = np.minimum(ends_hz, self.sample_rate / 2) * np.array(speeds)
-        bandwidth_hz = augmentation.bandwidths(rng, ends_hz)
-        filters = [augmentation.low_pass(rng, b) for b in bandwidth_hz]
-        degraded = augmentation.degrade(rng, np.stack(crops), bandwidth_hz, filters)
+    def batch(self, step: int, places: range) -> Batch:
+        """Return the examples at ``places`` in the batch of training step ``step``."""
+        examples = [self._example(np.random.default_rng([self.seed, step, n])) for n in places]
+        sides = zip(*(vars(example).values() for example in examples), strict=True)
+        return Batch(*(np.concatenate(side) for side in sides))
+
+    def _example(self, rng: np.random.Generator) -> Batch:
+        """Return a batch of one."""
+        augmentation = self.augmentation
+        number = rng.choice(len(self.corpora), p=self.corpus_probs)
+        crop, speed = self._crop(rng, number, augmentation.speeds(rng, 1)[0])
+        end_hz = min(self.corpora[number].bandwidth_hz, self.sample_rate / 2) * speed
+        bandwidth_hz = augmentation.bandwidths(rng, np.array([end_hz]))
+        filters = [augmentation.low_pass(rng, bandwidth_hz[0])]
+        degraded = augmentation.degrade(rng, crop[None], bandwidth_hz, filters)
         return Batch(
             degraded.clean,
             degraded.low,

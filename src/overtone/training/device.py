@@ -18,10 +18,11 @@ from torch import Tensor
 from overtone.errors import ConfigError
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
     """Return the device called ``name``: ``auto`` takes a GPU where there is one.
 
     Args:
+        local_rank: of ``auto`` and ``cuda``, which GPU: each process of a machine has its own.
         name: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
@@ -34,8 +35,10 @@ def choose_device(name: str = "auto") -> torch.device:
     there = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     there += ["mps"] * torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device(there[0] if there else "cpu")
-    if name in ("cpu", *there) or (name == "cuda" and torch.cuda.device_count()):
+        name = "cuda" if torch.cuda.device_count() else [*there, "cpu"][0]
+    if name == "cuda":
+        name = f"cuda:{local_rank}"
+    if name in ("cpu", *there):
         return torch.device(name)
     known = ", ".join(["auto", "cpu", *there])
     raise ConfigError(f"no device {name!r} for training here; give one of {known}")

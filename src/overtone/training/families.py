@@ -13,6 +13,7 @@ from overtone.families import FAMILIES
 from overtone.settings import problems
 from overtone.training.recipe import Recipe, read_whole
 from overtone.training.task import Log, TrainingTask
+from overtone.training.world import World
 
 
 def read_recipe(values: dict[str, Any]) -> Recipe:
@@ -71,6 +72,7 @@ def make_task(
     cache: Path,
     device: torch.device,
     compile_model: bool,
+    world: World,
     log: Log,
 ) -> TrainingTask:
     """Open what the recipe trains on, and build its network on ``device``.
@@ -85,6 +87,7 @@ def make_task(
         cache=cache,
         device=device,
         compile_model=compile_model,
+        world=world,
         log=log,
     )
     return task

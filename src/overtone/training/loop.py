@@ -21,6 +21,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from overtone import __version__
 from overtone.errors import ConfigError
 from overtone.training.checkpoint import (
     load_resume,
@@ -35,6 +36,7 @@ from overtone.training.optimiser import update_ema
 from overtone.training.recipe import Recipe
 from overtone.training.task import Log, TrainingTask
 from overtone.training.watch import Heartbeat, Stopped, StopRequest
+from overtone.training.world import World, join_world
 
 # A line of the log comes after so many steps or, where those take longer, so many seconds.
 REPORT_STEPS, FIRST_REPORT_S, REPORT_S = 50, 10.0, 60.0
@@ -50,6 +52,7 @@ def train(
     warm_start: Path | None = None,
     device: str = "auto",
     compile_model: bool = True,
+    accumulate: int = 1,
     checkpoint_minutes: float = 4.0,
     log: Log = print,
 ) -> Path:
@@ -64,52 +67,109 @@ def train(
         warm_start: begin from the EMA of this checkpoint of another run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         compile_model: ``torch.compile`` the network.
+        accumulate: in so many parts, one after another, a process takes its part of a batch.
+        checkpoint_minutes: between two checkpoints.
+        log: is given each line.
+
+    Under ``torchrun`` or ``srun`` each process takes a part of every batch, and the first one
+    saves, validates and logs.
 
     Raises:
         ConfigError: a corpus or archive is missing or does not fit, or the run exists and
             ``resume`` is not set, or the checkpoint does not fit, or ``folder`` or ``cache``
-            cannot be written, or there is no such device, or the loss stops being finite.
+            cannot be written, or there is no such device, or the loss stops being finite, or a
+            process of several has ended, or they cannot share a batch.
     """
+    with join_world(accumulate) as world, StopRequest() as stop:
+        world.require_divides(recipe.optimiser.batch_size)
+        if not world.first:
+            log = _say_nothing
+        with Heartbeat(log) as beat:
+            try:
+                return _train(
+                    recipe,
+                    data_root,
+                    folder,
+                    cache=cache,
+                    resume=resume,
+                    warm_start=warm_start,
+                    device=choose_device(device, world.local_rank),
+                    compile_model=compile_model,
+                    checkpoint_minutes=checkpoint_minutes,
+                    world=world,
+                    stop=stop,
+                    beat=beat,
+                )
+            except ConfigError as error:
+                if world.size == 1:
+                    raise
+                raise ConfigError(f"rank {world.rank}: {error}") from error
+
+
+def _train(
+    recipe: Recipe,
+    data_root: Path,
+    folder: Path,
+    *,
+    cache: Path,
+    resume: bool,
+    warm_start: Path | None,
+    device: torch.device,
+    compile_model: bool,
+    checkpoint_minutes: float,
+    world: World,
+    stop: StopRequest,
+    beat: Heartbeat,
+) -> Path:
     last = folder / "last"
     if resume and warm_start:
         raise ConfigError("--warm-start begins a new run; leave it out to --resume one")
-    recover(last)
+    if world.first:
+        recover(last)
+    versions = {"overtone": __version__, "torch": torch.__version__, "recipe": recipe.sha256()}
+    world.require_same(versions)
     if last.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --output")
     # Before recordings are decoded, which may take minutes.
-    place = choose_device(device)
     start = load_start(warm_start, recipe) if warm_start else None
     torch.manual_seed(recipe.seed)
-    set_tf32(place, recipe.optimiser.bfloat16)
-    with Heartbeat(log) as beat, StopRequest() as stop:
-        beat.say(f"{recipe.name} on {describe(place, recipe.optimiser.bfloat16)}")
-        beat.doing = "preparing the recordings"
-        try:
-            with stop.breakable():
-                task = make_task(
-                    recipe,
-                    data_root,
-                    cache=cache,
-                    device=place,
-                    compile_model=compile_model,
-                    log=beat.say,
-                )
-        except Stopped:
-            beat.say("stopped before training began; recordings that were decoded are kept")
-            raise
-        model = task.networks[0].network
-        progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
-        if start:
-            weights, progress["warm_start"] = start
-            model.load_state_dict(weights)
-        ema = {name: value.clone() for name, value in model.state_dict().items()}
-        if resume:
-            ema, progress = load_resume(last, recipe, task.networks)
-            ema = {name: value.to(place) for name, value in ema.items()}
-        with _claimed(folder) as lines:
-            run = _Run(recipe, task, folder, ema, progress, lines, beat)
-            run.loop(stop, checkpoint_minutes, compiles=compile_model)
+    set_tf32(device, recipe.optimiser.bfloat16)
+    several = f"{world.size} processes, each on " if world.size > 1 else ""
+    beat.say(f"{recipe.name} on {several}{describe(device, recipe.optimiser.bfloat16)}")
+    beat.doing = "preparing the recordings"
+    try:
+        with stop.breakable():
+            task = make_task(
+                recipe,
+                data_root,
+                cache=cache,
+                device=device,
+                compile_model=compile_model,
+                world=world,
+                log=beat.say,
+            )
+    except Stopped:
+        beat.say("stopped before training began; recordings that were decoded are kept")
+        raise
+    model = task.networks[0].network
+    progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
+    if start:
+        weights, progress["warm_start"] = start
+        model.load_state_dict(weights)
+    world.share(trained.network for trained in task.networks)
+    ema = {name: value.clone() for name, value in model.state_dict().items()}
+    if resume:
+        ema, progress = load_resume(last, recipe, task.networks)
+        ema = {name: value.to(device) for name, value in ema.items()}
+    world.require_same({"the step to go on from": progress["step"]})
+    with _claimed(folder) if world.first else nullcontext() as lines:
+        run = _Run(recipe, task, folder, ema, progress, lines, beat, world)
+        run.loop(stop, checkpoint_minutes, compiles=compile_model)
     return last
+
+
+def _say_nothing(line: str) -> None:
+    del line
 
 
 @contextmanager
@@ -143,11 +203,11 @@ class _Run:
         folder: Path,
         ema: dict[str, Tensor],
         progress: dict[str, Any],
-        lines: TextIO,
+        lines: TextIO | None,
         beat: Heartbeat,
+        world: World,
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
+        self.world = world
         self.recipe, self.task, self.folder = recipe, task, folder
         self.ema = ema
         self.step: int = progress["step"]
@@ -157,7 +217,10 @@ class _Run:
         self.best: float = progress.get("best", -math.inf)
         self.origin = {name: progress[name] for name in ("warm_start",) if name in progress}
         self.lines, self.beat, self.log = lines, beat, beat.say
-        self.board = SummaryWriter(str(folder / "tensorboard"))
+        if world.first:  # no other writes
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(folder / "tensorboard"))
 
     def loop(self, stop: StopRequest, checkpoint_minutes: float, *, compiles: bool) -> None:
         steps, trained = self.task.steps, self.task.networks[0]
@@ -168,15 +231,18 @@ class _Run:
         unreported, report_due = 0, self.seconds + FIRST_REPORT_S
         with closing(self.task.examples(self.step)) as examples:
             first = True
-            while self.step < steps and not stop.asked:
-                # Dropout depends on the step alone, so that a resumed run draws what it would have.
-                torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+            # All stop at the same step, whichever of them was asked to.
+            while self.step < steps and not self.world.any(stop.asked):
+                # Dropout depends on step and rank alone, so that a resumed run draws what it would
+                # have, and no two processes the same.
+                seed = self.recipe.seed * 1_000_003 + self.step
+                torch.manual_seed(seed + (self.world.rank << 40))
                 found = self._take_step(next(examples), stop, first=first, compiles=compiles)
                 if found is None:
                     break
                 first = False
-                for name, value in found.items():
-                    figures[name].append(value.item())
+                for name, value in self.world.total(found).items():
+                    figures[name].append(value)
                 update_ema(self.ema, trained.network, self.step, trained.settings.ema_decay)
                 self.step += 1
                 self.seconds = time.monotonic() - begun
@@ -195,12 +261,11 @@ class _Run:
                     saved = self.seconds
         self._validate(stop)
         self._save()
-        self.board.close()
         self.log(f"stopped at step {self.step} of {steps}; checkpoint in {self.folder / 'last'}")
 
     def _take_step(
-        self, batch: Any, stop: StopRequest, *, first: bool, compiles: bool
-    ) -> dict[str, Tensor] | None:
+        self, parts: Any, stop: StopRequest, *, first: bool, compiles: bool
+    ) -> dict[str, float] | None:
         """Return None where it was broken off.
 
         The first step may take minutes, because torch compiles as it goes: it ends at once, and
@@ -213,7 +278,7 @@ class _Run:
         self.beat.doing = "compiling" if first and compiles else f"at step {self.step}"
         try:
             with stop.breakable() if first else nullcontext():
-                return self.task.step(batch, self.step)
+                return self.task.step(parts, self.step)
         except (Stopped, Exception):
             if not stop.asked:
                 raise
@@ -222,6 +287,7 @@ class _Run:
         return None
 
     def _write(self, record: dict[str, Any]) -> None:
+        assert self.lines is not None
         self.lines.write(json.dumps(record) + "\n")
         self.lines.flush()
 
@@ -233,6 +299,8 @@ class _Run:
         }
 
     def _report(self, terms: dict[str, float]) -> None:
+        if not self.world.first:
+            return
         pace = self.seconds / max(1, self.step)
         left = pace * (self.task.steps - self.step) / 60
         self._write({**self._clocks(), "loss": terms})
@@ -249,12 +317,16 @@ class _Run:
         return {**counts, **best, **self.origin, **self.task.metadata}
 
     def _save(self) -> None:
+        if not self.world.first:
+            return
         save_checkpoint(
             self.folder / "last", self.recipe, self.ema, self.task.networks, self._progress()
         )
 
     def _validate(self, stop: StopRequest) -> None:
         """Validate, unless the run is asked to stop."""
+        if not self.world.first:
+            return
         self.beat.doing = "validating"
         try:
             with stop.breakable():

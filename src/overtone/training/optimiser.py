@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from overtone.errors import ConfigError
 from overtone.training.device import gradient_scaler
 from overtone.training.recipe import OptimiserConfig
+from overtone.training.world import World
 
 
 class OptimisedNetwork:
     """A network with its optimiser, which makes ``steps`` steps in all.
 
-    ``prefix`` tells its tensors from another network's in what a resume needs; ``table`` is where
-    a recipe has its learning rate.
+    A step is :meth:`backward` for each part of the batch, then :meth:`step`. ``prefix`` tells its
+    tensors from another network's in what a resume needs; ``table`` is where a recipe has its
+    learning rate.
     """
 
     def __init__(
@@ -27,8 +29,10 @@ class OptimisedNetwork:
         *,
         prefix: str = "",
         table: str = "optimiser",
+        world: World | None = None,
     ) -> None:
         self.network, self.settings, self.steps = network, settings, steps
+        self.world = world or World()
         self.prefix, self.table = prefix, table
         self.optimiser = torch.optim.AdamW(
             network.parameters(),
@@ -39,24 +43,32 @@ class OptimisedNetwork:
         device = next(network.parameters()).device
         self.scaler = gradient_scaler(device, settings.bfloat16)
 
-    def step(self, loss: Tensor, step: int) -> None:
-        """Make step number ``step`` down the gradient of ``loss``.
+    def backward(self, loss: Tensor, share: float, step: int) -> None:
+        """Add the gradient of ``loss``, the mean over that ``share`` of the batch of ``step``.
 
         Raises:
-            ConfigError: the loss or its gradient is not finite; the weights are as before, so that
-                a checkpoint never holds NaN.
+            ConfigError: the loss is not finite.
         """
         self._require_finite(loss, "loss", step)
+        self.scaler.scale(share * loss).backward()  # type: ignore[no-untyped-call]
+
+    def step(self, step: int) -> None:
+        """Make step number ``step`` down the gradient that all processes have added up.
+
+        Raises:
+            ConfigError: the gradient is not finite; the weights are as before, so that a checkpoint
+                never holds NaN.
+        """
+        self.world.sum_gradients(self.network)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(step, self.steps, self.settings)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
         if not self.scaler.is_enabled():  # float16 overflows at times; the scaler leaves steps out
             self._require_finite(norm, "gradient", step)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return a copy of the network and its optimiser, for :meth:`restore`."""
@@ -66,6 +78,7 @@ class OptimisedNetwork:
         """Put back what :meth:`snapshot` returned."""
         self.network.load_state_dict(snapshot[0])
         self.optimiser.load_state_dict(snapshot[1])
+        self.optimiser.zero_grad(set_to_none=True)
 
     def _require_finite(self, value: Tensor, what: str, step: int) -> None:
         if not torch.isfinite(value):

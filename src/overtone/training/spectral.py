@@ -1,7 +1,6 @@
 """The spectral extender as a family: its recipe, and its task of the training loop."""
 
 from collections.abc import Callable, Generator
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -31,6 +30,7 @@ from overtone.training.optimiser import OptimisedNetwork
 from overtone.training.recipe import OptimiserConfig, Recipe, StepsConfig
 from overtone.training.task import Log, ValidationResult
 from overtone.training.validate import ValidationConfig, runtime_model, validate
+from overtone.training.world import World, mean_figures
 
 
 class SpectralRecipe(Recipe):
@@ -116,9 +116,10 @@ class SpectralTask:
         cache: Path,
         device: torch.device,
         compile_model: bool,
+        world: World,
         log: Log,
     ) -> None:
-        self.recipe, self.build, self.device = recipe, build, device
+        self.recipe, self.build, self.device, self.world = recipe, build, device, world
         c, o = recipe.model, recipe.optimiser
         self.store = SampleStore.build(cache, recipe.corpora, data_root, c.sample_rate, log)
         self.sampler = CropSampler(
@@ -133,14 +134,14 @@ class SpectralTask:
         entry = self.entry()
         self.predict = torch.compile(entry) if compile_model else entry
         self.steps = o.steps
-        self.extender = OptimisedNetwork(self.model, o, o.steps)
+        self.extender = OptimisedNetwork(self.model, o, o.steps, world=world)
         self.networks = [self.extender]
         self.metadata: dict[str, Any] = {}
         self.adversary: Adversary | None = None
         if recipe.adversarial:
             self.adversary = Adversary(recipe.adversarial, c.sample_rate, bfloat16=o.bfloat16)
             self.adversary.network.to(device)
-            self.discriminators = discriminator_optimiser(self.adversary, o)
+            self.discriminators = discriminator_optimiser(self.adversary, o, world)
             self.networks.append(self.discriminators)
 
     def entry(self) -> Callable[..., Any]:
@@ -160,23 +161,33 @@ class SpectralTask:
         """Return what picks the best checkpoint: the mean LSD, negative."""
         return -sum(row["lsd"] for row in rows) / max(1, len(rows))
 
-    def examples(self, step: int) -> Generator[Batch]:
-        """Yield batches from ``step`` on."""
-        draw = partial(self.sampler.batch, size=self.recipe.optimiser.batch_size)
-        return prefetch(draw, step)
+    def examples(self, step: int) -> Generator[list[tuple[Batch, float]]]:
+        """Yield this process's parts of the batches from ``step`` on."""
+        return prefetch(self._parts, step)
 
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+    def _parts(self, step: int) -> list[tuple[Batch, float]]:
+        parts = self.world.parts(self.recipe.optimiser.batch_size)
+        return [(self.sampler.batch(step, places), share) for places, share in parts]
+
+    def step(self, parts: list[tuple[Batch, float]], step: int) -> dict[str, float]:
         """Make a step of the extender, then one of the discriminators where there are some."""
         adversary = self.adversary
         if adversary and step < adversary.config.start_step:
             adversary = None
-        terms, pair = self.losses(batch, step, adversary)
-        self.extender.step(terms["total"], step)
+        found, pairs = [], []
+        for batch, share in parts:
+            terms, pair = self.losses(batch, step, adversary)
+            self.extender.backward(terms["total"], share, step)
+            found.append((terms, share))
+            pairs.append((pair, share))
+        self.extender.step(step)
         if adversary and adversary.due(step):
-            loss, figures = adversary.discriminator_loss(pair)
-            self.discriminators.step(loss, step)
-            terms |= figures
-        return terms
+            for pair, share in pairs:
+                loss, figures = adversary.discriminator_loss(pair)
+                self.discriminators.backward(loss, share, step)
+                found.append((figures, share))
+            self.discriminators.step(step)
+        return mean_figures(found)
 
     def validation_due(self, step: int, minutes: float) -> bool:  # noqa: ARG002
         """By the clock."""
@@ -197,7 +208,9 @@ class SpectralTask:
         return ValidationResult(labelled, self.score(rows))
 
 
-def discriminator_optimiser(adversary: Adversary, optimiser: StepsConfig) -> OptimisedNetwork:
+def discriminator_optimiser(
+    adversary: Adversary, optimiser: StepsConfig, world: World
+) -> OptimisedNetwork:
     """Return the discriminators with the optimiser of the network, but their own rate and clip."""
     own = adversary.config
     settings: OptimiserConfig = optimiser.model_copy(
@@ -208,7 +221,12 @@ def discriminator_optimiser(adversary: Adversary, optimiser: StepsConfig) -> Opt
         }
     )
     return OptimisedNetwork(
-        adversary.network, settings, optimiser.steps, prefix="discriminators.", table="adversarial"
+        adversary.network,
+        settings,
+        optimiser.steps,
+        prefix="discriminators.",
+        table="adversarial",
+        world=world,
     )
 
 

@@ -29,10 +29,16 @@ class TrainingTask(Protocol):
     metadata: dict[str, Any]
 
     def examples(self, step: int) -> Generator[Any]:
-        """Yield batches from ``step`` on; a step's are the same, however often a run was cut."""
+        """Yield this process's parts of the batches from ``step`` on, each with its share.
 
-    def step(self, batch: Any, step: int) -> dict[str, Tensor]:
-        """Make one optimisation step of every network that is due; returns figures for the log."""
+        A step's are the same, however often a run was cut.
+        """
+
+    def step(self, parts: Any, step: int) -> dict[str, float]:
+        """Make one optimisation step of every network that is due; returns figures for the log.
+
+        They are sums over the parts, by their shares.
+        """
 
     def validation_due(self, step: int, minutes: float) -> bool:
         """Return whether to validate after ``step``, ``minutes`` after the last time."""

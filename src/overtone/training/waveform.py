@@ -28,6 +28,7 @@ from overtone.training.losses import PatchLossConfig, patch_losses
 from overtone.training.optimiser import OptimisedNetwork
 from overtone.training.recipe import EpochsConfig, Recipe
 from overtone.training.task import Log, ValidationResult
+from overtone.training.world import World, mean_figures
 
 Samples = NDArray[np.float32]
 Pair = tuple[Samples, Samples]
@@ -170,16 +171,17 @@ class WaveformTask:
         cache: Path,  # noqa: ARG002 (archives are read as they lie)
         device: torch.device,
         compile_model: bool,
+        world: World,
         log: Log,
     ) -> None:
-        self.recipe, self.build, self.device = recipe, build, device
+        self.recipe, self.build, self.device, self.world = recipe, build, device, world
         self.train = open_archive(data_root / recipe.archives.train, recipe)
         self.validation = open_archive(data_root / recipe.archives.validation, recipe)
         self.model = build().to(device)
         self.run = torch.compile(self.model) if compile_model else self.model
         self.epoch_steps = -(-len(self.train) // recipe.optimiser.batch_size)
         self.steps = recipe.optimiser.epochs * self.epoch_steps
-        self.trained = OptimisedNetwork(self.model, recipe.optimiser, self.steps)
+        self.trained = OptimisedNetwork(self.model, recipe.optimiser, self.steps, world=world)
         self.networks = [self.trained]
         low, high = _patches(self.validation, range(len(self.validation)))
         self.low, self.high = low, high
@@ -193,21 +195,27 @@ class WaveformTask:
             f" {self.epoch_steps} steps an epoch"
         )
 
-    def examples(self, step: int) -> Generator[Pair]:
-        """Yield batches ``([batch, samples] low, high)`` from ``step`` on."""
-        return prefetch(self._batch, step)
+    def examples(self, step: int) -> Generator[list[tuple[Pair, float]]]:
+        """Yield this process's parts of the batches from ``step`` on, each ``low`` and ``high``."""
+        return prefetch(self._parts, step)
 
-    def _batch(self, step: int) -> Pair:
+    def _parts(self, step: int) -> list[tuple[Pair, float]]:
         epoch, place = divmod(step, self.epoch_steps)
         order = np.random.default_rng((self.recipe.seed, epoch)).permutation(len(self.train))
         size = self.recipe.optimiser.batch_size
-        return _patches(self.train, order[place * size : (place + 1) * size].tolist())
+        batch = order[place * size : (place + 1) * size]
+        parts = self.world.parts(len(batch))
+        return [(_patches(self.train, batch[list(at)].tolist()), share) for at, share in parts]
 
-    def step(self, batch: Pair, step: int) -> dict[str, Tensor]:
+    def step(self, parts: list[tuple[Pair, float]], step: int) -> dict[str, float]:
         """Make a step of the network."""
-        terms = self.losses(batch)
-        self.trained.step(terms["total"], step)
-        return terms
+        found = []
+        for batch, share in parts:
+            terms = self.losses(batch)
+            self.trained.backward(terms["total"], share, step)
+            found.append((terms, share))
+        self.trained.step(step)
+        return mean_figures(found)
 
     def losses(self, batch: Pair) -> dict[str, Tensor]:
         """Return the terms of :func:`~overtone.training.losses.patch_losses`."""
