@@ -19,6 +19,7 @@ __all__ = [
     "enhance_files",
     "list_models",
     "load_model",
+    "stream_tts",
 ]
 
 # For users' type checkers and editors: at run time the names are looked up below.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         enhance_files,
         list_models,
         load_model,
+        stream_tts,
     )
 
 

@@ -531,3 +531,45 @@ def test_a_pipe_stands_for_one_file(recordings, overtone):
     code, _, err = overtone("enhance", "-", "a.wav")
     assert code == 1
     assert "must be the only one" in err
+
+
+def test_a_dry_run_says_what_would_be_written(recordings, overtone, copier):
+    before = sorted(Path().rglob("*"))
+    code, out, err = overtone("enhance", "a.wav", "--suffix", ".wide", "--dry-run")
+    assert (code, out, err) == (0, "a.wav -> a.wide.wav\n", "")
+    assert sorted(Path().rglob("*")) == before
+    code, out, _ = overtone("enhance", "a.wav", "--suffix", ".wide")
+    assert code == 0
+    assert Path("a.wide.wav").is_file()
+    # What has that name is a result, then.
+    code, out, _ = overtone("enhance", ".", "--suffix", ".wide", "--dry-run", "--json")
+    assert "a.wide.wav" not in [json.loads(line)["source"] for line in out.splitlines()]
+
+
+@pytest.mark.parametrize("suffix", ["", "/x", "a/b"])
+def test_a_suffix_that_no_name_can_have_is_refused(recordings, overtone, copier, suffix):
+    code, _, err = overtone("enhance", "a.wav", "--suffix", suffix)
+    assert code == 1
+    assert err.startswith("overtone: suffix")
+
+
+def test_a_resumed_run_leaves_out_what_is_done(recordings, overtone, copier):
+    assert overtone("enhance", "a.wav")[0] == 0
+    assert overtone("enhance", "a.wav")[0] == 1
+    code, out, err = overtone("enhance", "a.wav", "--resume")
+    assert (code, out, err) == (0, "", "")
+    assert len(copier.options) == 1
+
+
+def test_the_version_names_what_it_uses(overtone):
+    code, out, _ = overtone("--version", "-v")
+    assert code == 0
+    for part in (
+        "overtone ",
+        "Python 3.",
+        "numpy ",
+        "libsndfile",
+        "CPUExecutionProvider",
+        "speech",
+    ):
+        assert part in out

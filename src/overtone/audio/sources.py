@@ -32,14 +32,18 @@ def describe_os_error(error: OSError) -> str:
 
 
 def find_sources(
-    arguments: Sequence[str], *, exclude: Path | None = None, results: bool = False
+    arguments: Sequence[str],
+    *,
+    exclude: Path | None = None,
+    results: bool = False,
+    mark: str = ENHANCED_MARK,
 ) -> tuple[list[Source], list[Failure]]:
     """Resolve files, folders and glob patterns to the audio files they mean.
 
     Folders are searched through and through, hidden names left out; patterns work where the shell
-    has not expanded them. Files named ``*.enhanced.*`` are results of an earlier run and left out,
-    unless such a file is the only argument, or ``results`` are wanted. ``exclude`` is a folder
-    (the output) not to search.
+    has not expanded them. Files named ``*.enhanced.*``, or with another ``mark``, are results of an
+    earlier run and left out, unless such a file is the only argument, or ``results`` are wanted.
+    ``exclude`` is a folder (the output) not to search.
 
     Returns the files in order, each once, and a failure for each argument that means none.
     """
@@ -50,7 +54,7 @@ def find_sources(
         try:
             for source in _meant_by(argument, exclude, failures):
                 alone = len(arguments) == 1 and source.path == path
-                if alone or results or not is_enhanced(source.path):
+                if alone or results or not is_enhanced(source.path, mark):
                     found.setdefault(real_path(source.path), source)
         except (AudioFileError, ValueError) as error:
             failures.append((path, str(error)))
@@ -79,9 +83,9 @@ def _meant_by(argument: str, exclude: Path | None, failures: list[Failure]) -> l
     return sources
 
 
-def is_enhanced(path: Path) -> bool:
+def is_enhanced(path: Path, mark: str = ENHANCED_MARK) -> bool:
     """Tell whether the name says that the file is a result, as in ``call.enhanced.wav``."""
-    return path.stem.endswith(ENHANCED_MARK)
+    return path.stem.endswith((mark, ENHANCED_MARK))
 
 
 def _audio_in(folder: Path, exclude: Path | None, failures: list[Failure]) -> Iterator[Path]:

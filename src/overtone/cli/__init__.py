@@ -66,6 +66,10 @@ app.add_typer(prepare.app, name="prepare")
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"overtone {__version__}")
+        if {"-v", "--verbose"} & set(sys.argv):  # it may come before or after
+            from overtone.cli.versions import describe
+
+            typer.echo("\n".join(describe()))
         raise typer.Exit
 
 
@@ -79,7 +83,10 @@ def overtone(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version; with -v, those of what it uses, too.",
         ),
     ] = False,
     verbose: Annotated[

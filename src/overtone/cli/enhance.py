@@ -78,6 +78,16 @@ def enhance(
             "beside it; what cannot be written in its own format (m4a ...) NAME.enhanced.flac.",
         ),
     ] = None,
+    suffix: Annotated[
+        str | None,
+        typer.Option(
+            "--suffix",
+            metavar="TEXT",
+            help="What outputs' names end in. Default: .enhanced beside the input, nothing in a"
+            " folder of their own.",
+            show_default=False,
+        ),
+    ] = None,
     model: ModelOption = "auto",
     rate: Annotated[
         int | None,
@@ -123,6 +133,9 @@ def enhance(
             "--results", metavar="FILE", help="Write a row a file, as .jsonl or .parquet."
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be written.")
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Leave out files whose output exists already."),
@@ -236,6 +249,8 @@ def enhance(
             tags=tags,
             skip_unchanged=skip_unchanged,
             pictures=plot,
+            suffix=suffix,
+            dry_run=dry_run,
             resume=resume,
             shard=shard,
             jobs=jobs,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from overtone.cli import terminal
-from overtone.cli.options import in_options
+from overtone.cli.options import in_options, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,6 +39,8 @@ class Printer:
             self._print(json.dumps(as_dict(outcome), default=str), self._reports)
         elif outcome.report is not None and not self._quiet:
             self._print(in_options(str(outcome.report)), self._reports)
+        elif outcome.planned is not None and not self._quiet:
+            self._print(printable(f"{outcome.source} -> {outcome.planned}"), self._reports)
 
     def advance(self, done: float, files: int) -> None:
         """Move the bar: so many of the files are done."""
@@ -107,4 +109,6 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
     report = {"source": str(outcome.source)} if outcome.report is None else outcome.report.to_dict()
     if outcome.existing is not None:
         report |= {"destination": str(outcome.existing), "action": "exists"}
+    if outcome.planned is not None:
+        report |= {"destination": str(outcome.planned), "action": "planned"}
     return report | ({} if outcome.error is None else {"error": in_options(outcome.error)})

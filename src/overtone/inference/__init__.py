@@ -5,6 +5,7 @@ from overtone.inference.family import Model, ModelInfo
 from overtone.inference.jobs import Outcome, enhance_files
 from overtone.inference.model import list_models, load_model
 from overtone.inference.reports import Enhanced, EnhanceReport
+from overtone.inference.speaking import stream_tts
 from overtone.inference.streaming import StreamEnhancer
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "enhance_files",
     "list_models",
     "load_model",
+    "stream_tts",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,8 @@ from overtone.audio.video import VIDEO_FORMATS, VideoWriter
 from overtone.audio.writer import AudioWriter, copy_audio
 from overtone.dsp.bandwidth import CutoffEstimate
 from overtone.dsp.resample import StreamResampler
+from overtone.files import temporary_folder
+from overtone.inference import hub
 from overtone.inference.blend import BlendedModel
 from overtone.inference.checks import (
     as_recording,
@@ -91,6 +93,56 @@ class Enhancer:
         self.model = self._ready(model, fidelity)
         self.fidelity = checked_fidelity(self.model.info, fidelity)
         self._music = read_info(model_path(MUSIC_MODEL)) if model == "auto" else None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> Self:
+        """Return an enhancer with a model of a folder, or of the Hugging Face Hub.
+
+        Args:
+            name: a folder that :meth:`save_pretrained` wrote, or ``owner/name`` on the hub, which
+                needs the extra ``hub``.
+            revision: a branch, tag or commit on the hub.
+            cache_dir: and ``local_files_only``: as ``huggingface_hub`` has them. With
+                ``HF_HUB_OFFLINE=1`` in the environment only the cache is looked at.
+            options: those of :class:`Enhancer`.
+
+        Raises:
+            ModelError: there is no such model, or its file is not whole.
+        """
+        if Path(name).is_dir():
+            return cls(name, **options)
+        path = hub.from_hub(
+            os.fspath(name),
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return cls(path, **options)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model into ``folder`` as :meth:`from_pretrained` reads it (extra ``hub``).
+
+        ``model.onnx``, ``config.json``, ``model.safetensors`` and a card, ``README.md``.
+        """
+        hub.save_pretrained(self.model.path, self.model.info, folder)
+
+    def push_to_hub(self, name: str, **options: Any) -> str:
+        """Upload the model as ``owner/name``; return its address.
+
+        ``options`` are those of ``huggingface_hub.HfApi.upload_folder``, which finds the token
+        where ``hf auth login`` left it.
+        """
+        with temporary_folder() as folder:
+            self.save_pretrained(folder)
+            return hub.push_to_hub(folder, name, **options)
 
     def _ready(self, name: str | os.PathLike[str], fidelity: float | None) -> Model:
         """Load a model, with its companion as far as the fidelity asks for one."""

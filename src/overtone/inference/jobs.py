@@ -65,7 +65,8 @@ class Task:
 class Outcome:
     """How one file went: a report, or a one-line error (and, for a defect, its traceback).
 
-    ``existing`` is the output that an earlier run left, where that is what was asked for.
+    ``existing`` is the output that an earlier run left, where that is what was asked for;
+    ``planned`` the one that there would be, in a dry run.
     """
 
     source: Path
@@ -73,6 +74,7 @@ class Outcome:
     error: str | None = None
     defect: str | None = None
     existing: Path | None = None
+    planned: Path | None = None
 
     @classmethod
     def failed(cls, source: Path, reason: str, *, defect: str | None = None) -> Outcome:
@@ -85,11 +87,16 @@ class Outcome:
 
 
 def make_tasks(
-    sources: Sequence[Source], output: str | None = None, *, pictures: bool = False
+    sources: Sequence[Source],
+    output: str | None = None,
+    *,
+    pictures: bool = False,
+    suffix: str | None = None,
 ) -> list[Task]:
     """Give each source its destination.
 
-    Without ``output``, ``call.wav`` becomes ``call.enhanced.wav`` beside it. An ``output`` with
+    Without ``output``, ``call.wav`` becomes ``call.enhanced.wav`` beside it, or ends in another
+    ``suffix`` than ``.enhanced``, which is also put to names in a folder. An ``output`` with
     an audio extension is the file to write, and takes a single source. Any other ``output`` is a
     folder in which each file keeps its name and its place in the tree it was found in. What
     cannot be written in its own format becomes FLAC; films stay films. ``pictures`` says that a
@@ -98,15 +105,24 @@ def make_tasks(
     Raises InvalidInputError if two sources would be written to one name, a source would be
     overwritten, or ``output`` cannot be what it has to be.
     """
-    tasks = _make_tasks(sources, output)
+    tasks = _make_tasks(sources, output, suffix)
     _refuse_clashes(tasks, pictures=pictures)
     return tasks
 
 
-def _make_tasks(sources: Sequence[Source], output: str | None) -> list[Task]:
+def _make_tasks(
+    sources: Sequence[Source], output: str | None, suffix: str | None = None
+) -> list[Task]:
+    if suffix is not None and (not suffix or {"/", os.sep, "\0"} & set(suffix)):
+        raise InvalidInputError(f"suffix {suffix!r}: cannot be part of a file's name")
+    mark = suffix or ENHANCED_MARK
     if output is None:
         return [
-            Task(source.path, _beside(source.path), _beside(source.path, source.path.suffix))
+            Task(
+                source.path,
+                _marked(source.path, mark, _writable_suffix(source.path)),
+                _marked(source.path, mark, source.path.suffix),
+            )
             for source in sources
         ]
     folder = path_of(output)
@@ -115,8 +131,8 @@ def _make_tasks(sources: Sequence[Source], output: str | None) -> list[Task]:
         return [
             Task(
                 source.path,
-                _in_tree(source, folder, _writable_suffix(source.path), real),
-                _in_tree(source, folder, source.path.suffix, real),
+                _in_tree(source, folder, _writable_suffix(source.path), suffix, real),
+                _in_tree(source, folder, source.path.suffix, suffix, real),
             )
             for source in sources
         ]
@@ -160,15 +176,19 @@ def _is_taken(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def _beside(source: Path, suffix: str | None = None) -> Path:
-    return source.with_name(f"{source.stem}{ENHANCED_MARK}{suffix or _writable_suffix(source)}")
+def _marked(path: Path, mark: str, extension: str) -> Path:
+    return path.with_name(f"{path.stem}{mark}{extension}")
 
 
-def _in_tree(source: Source, folder: Path, suffix: str, real: Callable[[Path], str]) -> Path:
+def _in_tree(
+    source: Source, folder: Path, extension: str, mark: str | None, real: Callable[[Path], str]
+) -> Path:
     place = str(source.path.relative_to(source.root))  # text: source and folder may differ in kind
-    destination = (folder / place).with_suffix(suffix)
+    destination = (folder / place).with_suffix(extension)
     # A folder written onto itself: there the mark is what tells result from recording.
-    return _beside(destination, suffix) if real(destination) == real(source.path) else destination
+    if mark is None and real(destination) == real(source.path):
+        mark = ENHANCED_MARK
+    return _marked(destination, mark, extension) if mark else destination
 
 
 def _writable_suffix(source: Path) -> str:
@@ -284,6 +304,8 @@ def enhance_files(
     tags: bool = True,
     skip_unchanged: bool = False,
     pictures: bool = False,
+    suffix: str | None = None,
+    dry_run: bool = False,
     resume: bool = False,
     shard: tuple[int, int] | None = None,
     jobs: int | None = None,
@@ -305,6 +327,8 @@ def enhance_files(
         output_rate: and ``cutoff_hz``, ``subtype``, ``overwrite``, ``tags``, ``skip_unchanged``: as
             :meth:`Enhancer.enhance_file` has them.
         pictures: a picture will be written beside each output, and its name must be free too.
+        suffix: of the outputs' names, in place of ``.enhanced``.
+        dry_run: do nothing, and return what would be written, as each outcome's ``planned``.
         resume: leave files alone whose output exists already: nothing half-written has its name.
         shard: ``(i, n)``, to do the i-th of n parts, counted from 1.
         jobs: files done at the same time, each by a process of one thread; None for one, or one
@@ -342,12 +366,15 @@ def enhance_files(
         tags=tags,
         skip_unchanged=skip_unchanged,
     )
-    tasks, outcomes = _plan_tasks(sources, output, pictures=pictures)
+    tasks, outcomes = _plan_tasks(sources, output, pictures=pictures, suffix=suffix)
     if shard is not None:
         tasks = executor.take_shard(tasks, shard)
     if not overwrite or resume:
         tasks, existing = part_existing(tasks, pictures=pictures, resume=resume)
         outcomes += existing
+    if dry_run:
+        outcomes += [Outcome(task.name, planned=cast("Path", task.destination)) for task in tasks]
+        tasks = []
     fractions: dict[Path, float] = {}
 
     def advance(source: Path, fraction: float) -> None:
@@ -382,6 +409,7 @@ def _plan_tasks(
     output: str | os.PathLike[str] | BinaryIO | None,
     *,
     pictures: bool,
+    suffix: str | None,
 ) -> tuple[list[Task], list[Outcome]]:
     """Return what is to be done, and a failure for each argument that means no file."""
     to = os.fspath(output) if isinstance(output, (str, os.PathLike)) else output
@@ -392,29 +420,35 @@ def _plan_tasks(
             raise InvalidInputError(f"output {to}: a stream has no name to keep; name a file")
         return [Task(sources, Path(to) if isinstance(to, str) else to)], []
     if isinstance(sources, Mapping):
-        return _plan_rows(sources, to, pictures=pictures), []
+        return _plan_rows(sources, to, pictures=pictures, suffix=suffix), []
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     names = [os.fspath(name) for name in cast("Iterable[str | os.PathLike[str]]", given)]
-    found, reasons = find_sources(names, exclude=Path(to) if isinstance(to, str) else None)
+    found, reasons = find_sources(
+        names, exclude=Path(to) if isinstance(to, str) else None, mark=suffix or ENHANCED_MARK
+    )
     failures = [Outcome.failed(path, reason) for path, reason in reasons]
     if not found and not failures:
         raise InvalidInputError("nothing to do: the files found are *.enhanced.* already")
     if to is None or isinstance(to, str):
-        return make_tasks(found, to, pictures=pictures), failures
+        return make_tasks(found, to, pictures=pictures, suffix=suffix), failures
     if len(found) > 1:
         raise InvalidInputError(f"one stream cannot take {len(found)} files: name a folder")
     return [Task(source.path, to) for source in found], failures
 
 
 def _plan_rows(
-    rows: Mapping[str, str | None], output: str | BinaryIO | None, *, pictures: bool
+    rows: Mapping[str, str | None],
+    output: str | BinaryIO | None,
+    *,
+    pictures: bool,
+    suffix: str | None,
 ) -> list[Task]:
     """Return a task a row; whether its source exists shows when it is opened."""
     if not (output is None or isinstance(output, str)):
         raise InvalidInputError("one stream cannot take the files of a list: name a folder")
     named = [Task(path_of(name), path_of(to)) for name, to in rows.items() if to is not None]
     paths = [path_of(name) for name, to in rows.items() if to is None]
-    tasks = named + _make_tasks([Source(path, path.parent) for path in paths], output)
+    tasks = named + _make_tasks([Source(path, path.parent) for path in paths], output, suffix)
     _refuse_clashes(tasks, pictures=pictures)
     return tasks
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from overtone.errors import ModelError
 from overtone.families import FAMILIES
 from overtone.inference.family import FORMAT_VERSION, METADATA_KEY, Model, ModelInfo
+from overtone.inference.hub import HUB, from_hub, in_folder
 from overtone.inference.network import open_session, read_metadata
 
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
@@ -36,7 +37,8 @@ def load_model(
     """Load a shipped model by name, or one from a file.
 
     Args:
-        name_or_path: ``auto``, a name of :func:`list_models`, or the path of an ``.onnx`` file.
+        name_or_path: ``auto``, a name of :func:`list_models`, the path of an ``.onnx`` file or of
+            a folder that ``save_pretrained`` wrote, or ``hub:owner/name``.
         device: ``auto`` (CUDA where onnxruntime has it), ``cpu`` or ``cuda``.
         threads: of the network; None takes all cores.
 
@@ -64,7 +66,9 @@ def list_models() -> list[ModelInfo]:
 
 
 def model_path(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return where a model lies: a shipped name, ``auto`` for the default one, or a file.
+    """Return where a model lies: a shipped name, ``auto`` for the default one, a file or folder.
+
+    ``hub:owner/name`` is fetched from the Hugging Face Hub (extra ``hub``).
 
     Raises:
         ModelError: there is no such name or file; the message lists the names.
@@ -75,7 +79,11 @@ def model_path(name_or_path: str | os.PathLike[str]) -> Path:
         name = DEFAULT_MODEL
     if name in shipped:
         return shipped[name]
+    if name.startswith(HUB):
+        return from_hub(name.removeprefix(HUB))
     path = Path(name)
+    if path.is_dir():
+        return in_folder(path)
     if path.is_file():
         return path
     raise ModelError(
