@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import subprocess
 import sys
 from functools import partial
 
@@ -73,6 +74,20 @@ def test_alone_in_its_process_an_item_that_dies_ends_itself_only(add):
 def test_a_healthy_process_is_kept(add):
     first, second = (pid for _, pid in executor.map(int, add, ["who", "who"], isolated=True))
     assert first == second != os.getpid()
+
+
+def test_no_process_is_left_when_ours_has_ended():
+    script = (
+        "from overtone import executor\nprint(list(executor.map(int, print, [7], isolated=True)))"
+    )
+    ours = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    with ours:
+        ours.wait()
+        os.set_blocking(ours.stderr.fileno(), False)
+        # Each process holds standard error open; None would say that somebody still does.
+        assert ours.stderr.read() == b""
 
 
 def test_what_takes_longer_than_the_timeout_is_lost(add):

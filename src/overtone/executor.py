@@ -7,6 +7,7 @@ be lost, and a new process takes the next. Processes end with their parent, howe
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import sys
 import time
@@ -14,8 +15,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import connection, get_context
+from functools import cache, partial
+from multiprocessing import connection, get_context, resource_tracker, util
 from typing import Any, Generic, TypeVar
 
 from overtone.errors import InvalidInputError, OvertoneError
@@ -28,6 +29,11 @@ Report = Callable[[float], None]  # takes the fraction of an item that is done, 
 
 PROGRESS_STEP = 0.01  # a finer bar is not worth a message between processes
 STOP_TIMEOUT_S = 5.0
+
+# Of glibc's mallopt: which arrays get pages of their own, which go back to the system as soon as
+# they are freed, and how much of the rest is kept.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
 
 
 def map(
@@ -129,6 +135,7 @@ class Worker(Generic[Item]):
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, init, work), daemon=True)
         self.process.start()
+        _end_tracker_at_exit()
         theirs.close()  # so that the end of the process is the end of the pipe
         self.item: Item
         self._begun = 0.0
@@ -215,6 +222,7 @@ def _serve(pipe: Any, init: Callable[[], Any], work: Callable[..., Any]) -> None
     """Do the items that come through the pipe until it ends (the body of a process)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _keep_memory()
     with suppress(EOFError, OSError):  # the parent is gone
         try:
             state = init()
@@ -225,6 +233,25 @@ def _serve(pipe: Any, init: Callable[[], Any], work: Callable[..., Any]) -> None
             raise
         except Exception as error:
             pipe.send(Raised(error))
+
+
+@cache
+def _end_tracker_at_exit() -> None:
+    """Wait for the process that multiprocessing starts beside ours, as Python does from 3.13 on.
+
+    It ends last, when all that have a hold on it are gone.
+    """
+    tracker: Any = resource_tracker._resource_tracker
+    if sys.version_info < (3, 13) and tracker._pid is not None:  # it is ours
+        util.Finalize(None, tracker._stop, exitpriority=-1)
+
+
+def _keep_memory() -> None:
+    """Keep freed memory for the next array: a sixth of the work was getting it anew, zeroed."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 class _Steps:

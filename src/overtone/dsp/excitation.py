@@ -89,11 +89,13 @@ def _hash(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 def local_mean(power: FloatArray, bins: int) -> FloatArray:
     """Return the mean of ``power [..., n]`` over the ``bins`` around each, fewer at either end."""
     half, n = bins // 2, power.shape[-1]
-    total = np.zeros((*power.shape[:-1], n + 1))
-    np.cumsum(power, axis=-1, dtype=np.float64, out=total[..., 1:])
+    # Beyond either end the sums stay what they are there.
+    total = np.zeros((*power.shape[:-1], n + 1 + 2 * half))
+    np.cumsum(power, axis=-1, dtype=np.float64, out=total[..., half + 1 : half + 1 + n])
+    total[..., half + 1 + n :] = total[..., half + n, None]
+    mean = total[..., 2 * half + 1 :] - total[..., :n]
     at = np.arange(n)
-    first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, n)
-    mean = (total[..., last] - total[..., first]) / (last - first)
+    mean /= np.minimum(at + half + 1, n) - np.maximum(at - half, 0)
     return np.asarray(mean, np.float32)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import os
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from overtone.audio.formats import MAX_MAGNITUDE
 from overtone.errors import InvalidInputError
-from overtone.inference.family import ModelInfo
+
+if TYPE_CHECKING:
+    from overtone.inference.family import ModelInfo
 
 FloatArray = NDArray[np.float32]
 

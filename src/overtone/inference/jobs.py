@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from overtone import executor
 from overtone.audio.formats import OUTPUT_FORMATS
@@ -24,9 +24,10 @@ from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, fin
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
 from overtone.files import real_path, sweep, temporary_folder
-from overtone.inference.enhancer import Enhancer
-from overtone.inference.reports import EnhanceReport
 from overtone.stores import fetched, is_remote, path_of, store
+
+if TYPE_CHECKING:
+    from overtone.inference.reports import EnhanceReport
 
 LOSSLESS_SUFFIX = ".flac"  # for what cannot be written in its own format, such as M4A
 
@@ -502,6 +503,9 @@ def _lost(task: Task, reason: str) -> Outcome:
 
 def make_default_enhancer(settings: Settings, threads: int | None) -> EnhancesFiles:
     """Return the ``Enhancer`` that the settings describe."""
+    # Only where the work is done: who shares it out need not load what does it.
+    from overtone.inference.enhancer import Enhancer
+
     return Enhancer(
         settings.model,
         device=settings.device,

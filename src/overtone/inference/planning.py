@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,9 @@ from overtone.dsp.content import LONGEST_S, speech_probability
 from overtone.dsp.level import LevelMeter
 from overtone.dsp.stretches import Stretch, StretchFinder
 from overtone.inference.checks import GUESS, as_recording, check_cutoff
-from overtone.inference.family import ModelInfo
+
+if TYPE_CHECKING:
+    from overtone.inference.family import ModelInfo
 
 FloatArray = NDArray[np.float32]
 
