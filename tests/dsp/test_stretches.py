@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from scipy import signal
 
 from overtone.dsp.bandwidth import CutoffEstimate, estimate_cutoff
 from overtone.dsp.stretches import Stretch, StretchFinder, describe, find_stretches
@@ -85,6 +86,29 @@ def test_one_that_gets_better_after_a_minute(host, guest):
     assert first.cutoff_hz == estimate_cutoff(guest, RATE).cutoff_hz
     assert 0 <= 17 * len(guest) / RATE - first.end_s < 1.0
     assert second.start_s == first.end_s
+
+
+@pytest.fixture(scope="session")
+def gentle(examples_dir: Path) -> np.ndarray:
+    """Speech of half a minute through a filter that leaves no cliff."""
+    sos = signal.butter(8, 5000, fs=RATE, output="sos")
+    return signal.sosfilt(sos, np.tile(read(examples_dir / "speech_nl_48k.flac"), 8))
+
+
+def test_a_host_beside_a_gently_filtered_guest(host, gentle):
+    joined = np.concatenate([gentle, host, host])
+    start_s, end_s = len(gentle) / RATE, len(joined) / RATE
+    assert estimate_cutoff(joined, RATE).verdict == "band-limited"
+    found = find_stretches(joined, RATE)
+    wide = [s for s in found if s.cutoff.verdict == "full band"]
+    assert wide[0].start_s < start_s
+    assert wide[-1].end_s == end_s
+    assert sum(s.end_s - s.start_s for s in wide) < end_s - start_s + 5
+    assert found[0].cutoff_hz == pytest.approx(estimate_cutoff(gentle, RATE).cutoff_hz, rel=0.15)
+
+
+def test_a_gentle_filter_is_one_bandwidth(gentle):
+    assert shape(find_stretches(gentle, RATE)) == [("band-limited", len(gentle) / RATE)]
 
 
 def test_a_low_rate_file_changes_too(host, guest):

@@ -72,6 +72,8 @@ MIRROR_EDGE, MIRROR_CONFIDENCE = 0.96, 0.95
 """Recordings end a little below the mirror that their images are made by."""
 LOWER, HIGHER = 0.87, 1.12
 """A cliff at such a part of the posterior's cutoff is the same, which it knows better."""
+CERTAIN = 0.95
+"""If it is so certain of a cutoff within the cliff's fall, that counts as much as the edge."""
 FULL_BAND_RATIO = 0.97
 """An edge above this part of the Nyquist frequency is a full band."""
 RISK_QUANTILE, TOO_HIGH = 0.02, 1.05
@@ -308,12 +310,14 @@ def decide(
     if nyquist_hz < 2 * LOWEST_CUTOFF_HZ:
         return UNSURE
     found = _weigh(views_db, sample_rate, frame_samples) if weigh else UNSURE
-    cliff_hz, drop_db, flat = _cliff(views_db, sample_rate, frame_samples)
+    cliff_hz, foot_hz, drop_db, flat = _cliff(views_db, sample_rate, frame_samples)
     if cliff_hz < LOWEST_CLIFF_HZ or drop_db < CLIFFS_DB[found.verdict][flat]:
         return found
-    ratio = cliff_hz / found.cutoff_hz if found.cutoff_hz else 0.0
-    if found.verdict == "band-limited" and LOWER < ratio < HIGHER:
-        return found
+    if found.verdict == "band-limited" and found.cutoff_hz:
+        if LOWER < cliff_hz / found.cutoff_hz < HIGHER:
+            return found
+        if cliff_hz < found.cutoff_hz < foot_hz and found.confidence > CERTAIN:
+            cliff_hz = float(np.sqrt(cliff_hz * found.cutoff_hz))
     return CutoffEstimate("band-limited", cliff_hz, 1 - 10 ** (-drop_db / 20))
 
 
@@ -324,22 +328,25 @@ def _mirrored(found: CutoffEstimate, cutoff_hz: float) -> CutoffEstimate:
     return CutoffEstimate("band-limited", cutoff_hz, MIRROR_CONFIDENCE)
 
 
-def _cliff(views_db: Floats, sample_rate: int, frame_samples: int) -> tuple[float, float, bool]:
-    """Where the cliff is, how high, and whether what is above it is a white floor; 0 without."""
+def _cliff(
+    views_db: Floats, sample_rate: int, frame_samples: int
+) -> tuple[float, float, float, bool]:
+    """Where the cliff and its foot are, how high it is, and whether its foot is a white floor."""
     strongest = views_db.max(axis=0)
     lowest_db = strongest.max() - DYNAMIC_RANGE_DB
     strongest = np.maximum(strongest, lowest_db)
-    best = (0.0, 0.0, False)
+    best = (0.0, 0.0, 0.0, False)
     for gap_bands, flat_db in FLAT_CLIFFS_DB:
         (last,), (foot,), (drop_db,) = find_cliffs(strongest[None], gap_bands)
         edge_hz = band_centres(sample_rate)[last] * 2 ** (0.5 / BANDS_PER_OCTAVE)
+        foot_hz = float(band_centres(sample_rate)[foot])
         above_db = np.median(strongest[foot:]) - _dither_db(frame_samples)
         least_db = DITHER_CLIFF_DB if DITHER_DB[0] < above_db < DITHER_DB[1] else flat_db
         flat = np.median(strongest[foot:]) > lowest_db + 1 and is_flat(strongest, int(foot))
         if drop_db >= least_db and flat:
-            return float(EDGE_OF_CLIFF * edge_hz), float(drop_db), True
+            return float(EDGE_OF_CLIFF * edge_hz), foot_hz, float(drop_db), True
         if gap_bands == GAP_BANDS:
-            best = float(EDGE_OF_CLIFF * edge_hz), float(drop_db), False
+            best = float(EDGE_OF_CLIFF * edge_hz), foot_hz, float(drop_db), False
     return best
 
 
