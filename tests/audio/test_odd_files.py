@@ -235,6 +235,27 @@ def test_chained_ogg_is_read_whole(speech: Samples, tmp_path: Path, subtype: str
     assert lag_samples(samples[0, start:], speech[0]) == 0
 
 
+@pytest.mark.parametrize("links", [1, 2])
+def test_an_ogg_without_its_last_page_is_doubted(
+    speech: Samples, tmp_path: Path, links: int
+) -> None:
+    whole = sndfile_bytes(speech, "OGG", "VORBIS")
+    for content, doubtful in ((whole, False), (whole[: whole.rindex(b"OggS")], True)):
+        with AudioReader(io.BytesIO(whole * (links - 1) + content)) as reader:
+            read = sum(block.shape[1] for block in reader.blocks())
+            assert ("perhaps cut off" in reader.doubt) == doubtful
+        assert (read < links * speech.shape[1]) == doubtful
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8"])
+def test_a_voc_is_refused_when_cut(speech: Samples, tmp_path: Path, subtype: str) -> None:
+    content = sndfile_bytes(speech, "VOC", subtype, rate=16000)
+    assert read_audio(io.BytesIO(content))[0].shape == speech.shape
+    (tmp_path / "a.voc").write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(AudioFileError, match=r"a\.voc: .*cut off"):
+        read_audio(tmp_path / "a.voc")
+
+
 def test_blocks_run_on_over_a_seam(speech: Samples, tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(2 * sndfile_bytes(speech, "MP3"))
     with AudioReader(tmp_path / "a.mp3") as reader:

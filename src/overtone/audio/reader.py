@@ -58,10 +58,10 @@ def read_audio(source: str | os.PathLike[str] | BinaryIO) -> tuple[NDArray[np.fl
 class AudioReader:
     """An open audio file, or a binary file object that holds one; a context manager.
 
-    ``info`` holds what its header says, ``peak`` the greatest absolute value read so far. A video
-    file gives its first audio stream. Streams that were joined into one file are read one after
-    another. A file object is read from its start and stays open; one that cannot seek is copied
-    first.
+    ``info`` holds what its header says, ``peak`` the greatest absolute value read so far, ``doubt``
+    why the file may be but a part of one. A video file gives its first audio stream. Streams that
+    were joined into one file are read one after another. A file object is read from its start and
+    stays open; one that cannot seek is copied first.
 
     Raises:
         AudioFileError: missing, a folder, empty, not audio, or not readable.
@@ -95,7 +95,7 @@ class AudioReader:
             self._opened.close()
             raise
         self.info = self._decoder.info
-        self.peak = 0.0
+        self.peak, self.doubt = 0.0, part.doubt
 
     def _seekable(self, stream: BinaryIO) -> BinaryIO:
         require_binary(stream, "read")
@@ -175,6 +175,7 @@ class AudioReader:
         while part is not None:
             with contextlib.closing(_open_decoder(part)) as decoder:
                 self._check_same_kind(decoder.info)
+                self.doubt = part.doubt
                 skip = part.skip_frames
                 for block in decoder.blocks(block_frames):
                     yield _with_channels(block[:, skip:], self.info.channels)

@@ -24,7 +24,8 @@ _MAX_TAIL_BYTES = 4096
 # So little is read of FLAC at once that the position tells where its decoder stopped.
 _FLAC_READ_BYTES = 1024
 _FLAC_START = b"fLaC\0\0\0\x22"
-_OGG_FIRST = 0x02
+_OGG_FIRST, _OGG_LAST = 0x02, 0x04
+_VOC_START = b"Creative Voice File\x1a"
 # How far behind one FLAC stream the next is looked for.
 _MAX_GAP_BYTES = 1 << 20
 # Programs that cannot come back to write a size put one of these or more.
@@ -100,7 +101,7 @@ class Part:
     """One stream of a file: where it lies, and how much of it has been read before.
 
     ``path`` is the name of ``file`` in messages; ``cut_off`` says that the stream plainly ends
-    too soon.
+    too soon, and ``doubt`` why it may.
     """
 
     file: BinaryIO
@@ -110,6 +111,7 @@ class Part:
     patches: Mapping[int, bytes] = field(default_factory=dict)
     skip_frames: int = 0
     cut_off: bool = False
+    doubt: str = ""
 
     def open(self) -> FileView:
         """Return the bytes of this part."""
@@ -153,6 +155,8 @@ def _part_at(whole: Part, start: int) -> Part:
         return _ogg_part(part)
     if magic in BYTE_ORDER:
         return _iff_part(part)
+    if magic == _VOC_START[:4]:
+        return replace(part, cut_off=_is_cut_off_voc(file, start))
     if magic == b"caff":
         return replace(part, cut_off=_is_cut_off_caf(file, start))
     if magic == b".snd":
@@ -195,7 +199,7 @@ def _ogg_part(part: Part) -> Part:
     """One link of a chain: it ends where, after others, a first page comes (RFC 3533)."""
     file = part.file
     size = size_of(file)
-    begun, position = False, part.start
+    begun, ended, position = False, False, part.start
     while position < size:
         file.seek(position)
         header = file.read(27)
@@ -205,9 +209,12 @@ def _ogg_part(part: Part) -> Part:
             begun = True
         elif begun:
             return replace(part, end=position)
+        ended = bool(header[5] & _OGG_LAST)
         lacing = file.read(header[26])
         position += 27 + len(lacing) + sum(lacing)
-    return replace(part, cut_off=position > size)
+    # Some programs mark no page as the last, so this is no more than a doubt.
+    doubt = "" if ended else "its last page is missing or not marked as such: perhaps cut off"
+    return replace(part, cut_off=position > size, doubt=doubt)
 
 
 # RIFF, AIFF, CAF and AU --------------------------------------------------------------------------
@@ -267,6 +274,23 @@ def _goes_on(file: BinaryIO, sound: Chunk, chunks_end: int) -> bool:
     rest = file.read(2 * _MAX_TAIL_BYTES)
     is_tag = rest.lstrip(b"\0")[:3] in (b"TAG", b"ID3", b"APE")
     return len(rest) > _MAX_TAIL_BYTES and any(rest) and not is_tag
+
+
+def _is_cut_off_voc(file: BinaryIO, start: int) -> bool:
+    """Tell whether a block of Creative's format is longer than the file, or cut in its header."""
+    size = size_of(file)
+    file.seek(start)
+    head = file.read(22)
+    if len(head) < 22 or not head.startswith(_VOC_START):
+        return False
+    position = start + struct.unpack("<H", head[20:])[0]
+    while position < size:
+        file.seek(position)
+        kind, *length = file.read(4)
+        if kind == 0:
+            return False
+        position += 4 + int.from_bytes(bytes(length), "little")
+    return position > size
 
 
 def _is_cut_off_caf(file: BinaryIO, start: int) -> bool:

@@ -289,7 +289,7 @@ class Enhancer:
                         writer.write(out)
                 clipped, left = writer.clipped_samples, writer.left_behind
                 written_to = str(_name(destination))
-        warnings = filter(None, (plan.warning, _overscaled(reader.peak)))
+        warnings = filter(None, (plan.warning, _overscaled(reader.peak), reader.doubt))
         plan = replace(plan, warning="; ".join(warnings))
         return self._report(
             plan,
