@@ -283,7 +283,7 @@ def _is_cut_off_voc(file: BinaryIO, start: int) -> bool:
     head = file.read(22)
     if len(head) < 22 or not head.startswith(_VOC_START):
         return False
-    position = start + struct.unpack("<H", head[20:])[0]
+    position: int = start + struct.unpack("<H", head[20:])[0]
     while position < size:
         file.seek(position)
         kind, *length = file.read(4)

@@ -236,26 +236,23 @@ class StretchFinder:
         cutoff_hz, edge_hz = overall.cutoff_hz, overall.usable_edge_hz
         if overall.verdict != "band-limited" or cutoff_hz is None or edge_hz is None:
             return None
-        wide = np.array([self._is_wide(excerpt, cutoff_hz) for excerpt in self._excerpts], bool)
+        alone = [(excerpt, excerpt.cutoff_hz or 0.0) for excerpt in self._excerpts]
+        wide = np.array([_is_wide(*one, FAR_WIDER * cutoff_hz) for one in alone], bool)
         if not wide.any():
             return None
-        last = len(wide) - 1
-        excerpt = np.minimum(np.arange(len(levels)) // EXCERPT_SEGMENTS, last)
-        beside = np.convolve(wide, np.ones(3, bool), "same")
-        # What is above the edge in the others is residue: in between, what is far stronger is not.
+        narrow = np.array([0 < found_hz <= FAR_WIDER * cutoff_hz for _, found_hz in alone])
+        # Of the others, too, what is far stronger than what narrow ones leave above the edge.
         above = self._grid.groups_hz > ABOVE_EDGE * edge_hz
         most = levels[:, :, above].max(axis=1)
-        others = most if beside.all() else most[~beside[excerpt]]
-        strong = (most > np.quantile(others, USUAL_RESIDUE, axis=0) + OPEN_DB).any(axis=1)
-        is_open = wide[excerpt] | (strong & beside[excerpt])
-        track = np.where(is_open, np.inf, cutoff_hz)
-        track = _smooth(track, np.zeros(len(track)))
+        excerpt = np.minimum(np.arange(len(levels)) // EXCERPT_SEGMENTS, len(wide) - 1)
+        is_open = wide[excerpt]
+        if narrow.any():
+            residue = np.quantile(most[narrow[excerpt]], USUAL_RESIDUE, axis=0)
+            is_open |= (most > residue + OPEN_DB).any(axis=1)
+        else:
+            is_open[:] = True
+        track = _smooth(np.where(is_open, np.inf, cutoff_hz), np.zeros(len(is_open)))
         return np.repeat(track[:, None], self._channels, axis=1).astype(np.float32)
-
-    @staticmethod
-    def _is_wide(excerpt: CutoffEstimate, cutoff_hz: float) -> bool:
-        sure = excerpt.confidence > WIDE_CONFIDENCE
-        return sure and (excerpt.cutoff_hz or 0.0) > FAR_WIDER * cutoff_hz
 
     def _estimate(self, reach_hz: float, drop_db: float, overall: CutoffEstimate) -> CutoffEstimate:
         if not np.isfinite(reach_hz):
@@ -275,6 +272,11 @@ def full_band(sample_rate: int, drop_db: float) -> CutoffEstimate:
 def by_cliff(edge_hz: float, drop_db: float) -> CutoffEstimate:
     """The estimate of what ends at a cliff so high."""
     return CutoffEstimate("band-limited", EDGE_OF_CLIFF * edge_hz, 1 - 10 ** (-drop_db / 20))
+
+
+def _is_wide(excerpt: CutoffEstimate, found_hz: float, least_hz: float) -> bool:
+    sure = excerpt.confidence > WIDE_CONFIDENCE
+    return sure and (excerpt.verdict == "full band" or found_hz > least_hz)
 
 
 def _is_slope(edge_hz: Floats, drop_db: Floats, overall: CutoffEstimate) -> bool:
