@@ -25,6 +25,8 @@ def add(state, item, report):
         time.sleep(1000)
     if item == "who":
         return os.getpid()
+    if item == "threads":
+        return os.environ["OPENBLAS_NUM_THREADS"]
     if item == "fail":
         raise InvalidInputError("cannot be added")
     return state + item
@@ -55,6 +57,16 @@ def test_every_item_is_done_with_the_state(add, jobs):
 def test_what_work_raises_reaches_the_caller(add, jobs):
     with pytest.raises(InvalidInputError, match="cannot be added"):
         list(executor.map(int, add, ["fail", "fail"], jobs=jobs))
+
+
+def test_processes_compute_in_one_thread_each_unless_told(add, monkeypatch):
+    for given in ("", "3"):
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OPENBLAS_NUM_THREADS", given)
+        done = executor.map(int, add, ["threads"], isolated=True)
+        assert dict(done) == {"threads": given or "1"}
+        assert os.environ.get("OPENBLAS_NUM_THREADS", "") == given
 
 
 def test_an_item_whose_process_died_is_lost_or_an_error(add):

@@ -8,12 +8,13 @@ be lost, and a new process takes the next. Processes end with their parent, howe
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import connection, get_context, resource_tracker, util
@@ -29,6 +30,7 @@ Report = Callable[[float], None]  # takes the fraction of an item that is done, 
 
 PROGRESS_STEP = 0.01  # a finer bar is not worth a message between processes
 STOP_TIMEOUT_S = 5.0
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 # Of glibc's mallopt: which arrays get pages of their own, which go back to the system as soon as
 # they are freed, and how much of the rest is kept.
@@ -134,7 +136,8 @@ class Worker(Generic[Item]):
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, init, work), daemon=True)
-        self.process.start()
+        with _one_blas_thread():
+            self.process.start()
         _end_tracker_at_exit()
         theirs.close()  # so that the end of the process is the end of the pipe
         self.item: Item
@@ -170,6 +173,22 @@ class Worker(Generic[Item]):
             self.process.kill()
             self.process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _one_blas_thread() -> Generator[None, None, None]:
+    """Have what starts meanwhile compute in one thread: processes share the cores.
+
+    OpenBLAS, of numpy, reads it when it is loaded; on a busy machine its threads double the cost.
+    """
+    if BLAS_THREADS in os.environ:
+        yield
+        return
+    os.environ[BLAS_THREADS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[BLAS_THREADS]
 
 
 def _map_in_processes(
