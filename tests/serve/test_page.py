@@ -88,6 +88,12 @@ def test_a_blind_test_counts_and_hides_what_it_asks(page):
     score = page.inner_text("#abx-score")
     assert "Wrong." in score
     assert "of 3 right" in score
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("x")
+    expect(page.locator("[data-hear=x]")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#play")).to_have_text("Pause")
+    page.click("[data-answer=after]")
+    expect(page.locator("#play")).to_have_text("Play")  # the next X is not heard before it is asked
     page.click("summary")
     expect(page.locator("#views")).to_be_visible()
 

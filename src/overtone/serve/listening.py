@@ -17,7 +17,7 @@ from overtone.audio.reader import AudioReader
 from overtone.files import atomic_write
 
 PAGE = Path(__file__).with_name("page")
-SCRIPTS = ("fft.js", "view.js", "player.js", "report/listening.js")
+SCRIPTS = ("fft.js", "view.js", "player.js", "transport.js", "report/listening.js")
 LONGEST_S = 60.0
 # FLAC holds no more; the page's players play no more.
 MOST_CHANNELS = 2

@@ -6,9 +6,9 @@ import * as engine from "./engine.js";
 import { Abx } from "./abx.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
+import { $, hear, wire } from "./transport.js";
 import { draw, peakOf } from "./view.js";
 
-const $ = (id) => document.getElementById(id);
 const SHOWN_S = 10;
 const files = new Map();
 const player = new Player();
@@ -175,24 +175,6 @@ function paint() {
   for (const name of ["before", "after"]) draw($(name), signals[name], { top, peak, edges });
 }
 
-function follow() {
-  const canvas = $("before");
-  const part = player.duration ? player.position / player.duration : 0;
-  $("playhead").style.transform = `translateX(${part * canvas.clientWidth}px)`;
-  $("play").textContent = player.playing ? "Pause" : "Play";
-  requestAnimationFrame(follow);
-}
-
-function toggle() {
-  if (player.playing) player.pause();
-  else player.play();
-}
-
-function hear(name) {
-  player.hear(name);
-  document.querySelector(`input[name=heard][value=${name}]`).checked = true;
-}
-
 // Files out ---------------------------------------------------------------------------------------
 
 async function enhanceFile(file, format) {
@@ -282,35 +264,35 @@ async function live() {
 function score() {
   const { right, asked, chance } = abx;
   $("abx-score").textContent = asked
-    ? `${right} of ${asked} right. Guessing does as well with a probability of ${(100 * chance).toPrecision(2)} %.`
+    ? `${right} of ${asked} right. Who only guesses does as well in ${percent(chance)} of such tests.`
     : "No answers yet.";
 }
 
+const percent = (part) => part < 0.01 ? "less than 1 %" : `${Math.round(100 * part)} %`;
+
+/** Play A, B or X of the test, and mark which of the three is heard. */
+function listen(name) {
+  player.hear(name === "x" ? abx.x : name);
+  player.play();
+  mark(name);
+}
+
+function mark(name) {
+  for (const button of document.querySelectorAll("[data-hear]")) button.setAttribute("aria-pressed", button.dataset.hear === name);
+}
+
+const blindKeys = { a: () => listen("before"), b: () => listen("after"), x: () => listen("x"), s: null };
+
 function openAbx() {
   document.body.classList.toggle("blind", $("abx").open);
-  if (!$("abx").open) paint();
+  mark(null);
+  if (!$("abx").open) {
+    hear(player, "after"); // and does not tell what X was
+    paint();
+  }
 }
 
 // Wiring ------------------------------------------------------------------------------------------
-
-function keys(event) {
-  const typing = event.target.closest?.("input:not([type=radio]), select, summary, textarea");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !current) return;
-  const blind = $("abx").open;
-  const on = {
-    a: () => hear("before"),
-    b: () => hear("after"),
-    s: () => !blind && hear(player.heard === "after" ? "before" : "after"),
-    x: () => blind && player.hear(abx.x),
-    arrowleft: () => player.seek(player.position - 1),
-    arrowright: () => player.seek(player.position + 1),
-    " ": () => event.target.closest("button") ? null : toggle(),
-  }[event.key.toLowerCase()];
-  if (!on || (event.key.startsWith("Arrow") && event.target.type === "radio")) return;
-  if (event.key === " " && event.target.closest("button")) return;
-  event.preventDefault();
-  on();
-}
 
 async function start() {
   $("where").textContent = engine.where;
@@ -320,7 +302,6 @@ async function start() {
   $("input").onchange = () => add($("input").files);
   $("record").onclick = record;
   $("live").onclick = live;
-  $("play").onclick = toggle;
   $("download").onclick = () => download(current);
   $("enhance-all").onclick = enhanceAll;
   $("download-all").onclick = async () => {
@@ -340,26 +321,21 @@ async function start() {
       refresh();
     });
   }
-  for (const radio of document.querySelectorAll("input[name=heard]")) radio.onchange = () => hear(radio.value);
-  for (const id of ["before", "after"]) {
-    $(id).onclick = ({ offsetX }) => player.seek(offsetX / $(id).clientWidth * player.duration);
-  }
   for (const button of document.querySelectorAll("[data-hear]")) {
-    button.onclick = () => {
-      player.hear(button.dataset.hear === "x" ? abx.x : button.dataset.hear);
-      player.play();
-    };
+    button.onclick = () => listen(button.dataset.hear);
   }
   for (const button of document.querySelectorAll("[data-answer]")) {
     button.onclick = () => {
       const right = abx.answer(button.dataset.answer);
+      player.pause(); // what goes on would give the next X away
+      mark(null);
       score();
       $("abx-score").prepend(right ? "Right. " : "Wrong. ");
     };
   }
   $("abx-reset").onclick = () => { abx.reset(); score(); };
   $("abx").ontoggle = openAbx;
-  document.addEventListener("keydown", keys);
+  wire(player, () => current && ($("abx").open ? blindKeys : {}));
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dragging"); });
   document.addEventListener("drop", (event) => {
@@ -368,7 +344,6 @@ async function start() {
     add(event.dataTransfer.files);
   });
   new ResizeObserver(() => paint()).observe($("views"));
-  requestAnimationFrame(follow);
 
   const models = await engine.models();
   const describe = () => {

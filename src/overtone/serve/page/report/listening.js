@@ -1,9 +1,9 @@
 // The page that `overtone enhance --html` writes: two recordings inside it, seen and heard.
 
 import { Player } from "./player.js";
+import { $, wire } from "./transport.js";
 import { draw, peakOf } from "./view.js";
 
-const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const player = new Player();
 
@@ -27,29 +27,6 @@ function paint() {
   for (const name of ["before", "after"]) draw($(name), signals[name], { top, peak, edges });
 }
 
-function hear(name) {
-  player.hear(name);
-  document.querySelector(`input[name=heard][value=${name}]`).checked = true;
-}
-
-const toggle = () => player.playing ? player.pause() : player.play();
-
-function follow() {
-  $("playhead").style.transform = `translateX(${player.position / player.duration * $("before").clientWidth}px)`;
-  $("play").textContent = player.playing ? "Pause" : "Play";
-  requestAnimationFrame(follow);
-}
-
-$("play").onclick = toggle;
-for (const radio of document.querySelectorAll("input[name=heard]")) radio.onchange = () => hear(radio.value);
-for (const id of ["before", "after"]) $(id).onclick = ({ offsetX }) => player.seek(offsetX / $(id).clientWidth * player.duration);
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || (event.key === " " && event.target.closest?.("button"))) return;
-  const does = { " ": toggle, a: () => hear("before"), b: () => hear("after"), s: () => hear(player.heard === "after" ? "before" : "after") }[event.key.toLowerCase()];
-  if (!does) return;
-  event.preventDefault();
-  does();
-});
 new ResizeObserver(paint).observe($("views"));
-follow();
+wire(player);
 document.body.dataset.ready = 1;
