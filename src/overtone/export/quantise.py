@@ -89,7 +89,8 @@ def _round_rows(x: str, depth: int, *, first: bool) -> list[onnx.NodeProto]:
             make("Shape", [x], ["q_shape"]),
             make("Slice", ["q_shape", "q_first", "q_last"], ["q_lead"]),
             make("Shape", [f"{x}_scale"], ["q_count"]),
-            make("Expand", ["q_zero", "q_count"], ["q_zero_rows"]),
+            # By name, onnxruntime-web can keep it off the GPU, where it fails.
+            make("Expand", ["q_zero", "q_count"], ["q_zero_rows"], name="q_zero_rows"),
         ]
     return [
         *nodes,

@@ -7,13 +7,15 @@ import { load } from "./model.js";
 const LEAD_S = 2, LONGEST_PEAKS = 2000;
 // Two hops of the model at a time, and as much again in hand against late blocks.
 const LIVE_BLOCK = 512, LIVE_HELD = 1024;
+// Its kernel for Expand does not compile for bytes (onnxruntime-web 1.30).
+const GPU = { name: "webgpu", forceCpuNodeNames: ["q_zero_rows"] };
 const SPEECH_DBFS = -26, LIVE_CUTOFF_HZ = 4000;
 
 const files = new Map();
 let session = null;
 let living = null;
 
-/** The model; on the GPU where there is one, else in WebAssembly with all threads it may have. */
+/** The model; on the GPU where there is one that can, else in WebAssembly with all threads it may have. */
 async function model() {
   return session ??= (async () => {
     const threads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
@@ -21,7 +23,9 @@ async function model() {
     if (adapter && !adapter.info?.isFallbackAdapter) {
       try {
         const ort = await import("./ort/ort.webgpu.min.mjs");
-        return await load(ort, "speech", { threads, providers: ["webgpu", "wasm"] });
+        const loaded = await load(ort, "speech", { threads, providers: [GPU, "wasm"] });
+        await warmUp(loaded); // some drivers fail only here
+        return loaded;
       } catch (error) {
         console.info("no WebGPU:", error.message);
       }
