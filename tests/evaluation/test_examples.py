@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from overtone.audio.reader import read_audio
 from overtone.degrade.spline import decimate, interpolate
 from overtone.errors import AudioFileError, InvalidInputError
 from overtone.evaluation import examples
 from overtone.evaluation.examples import Recording, find_recordings, make_signals, write_example
 from overtone.evaluation.systems import System, find_bare_system
+from overtone.metrics import kuleshov_lsd, kuleshov_snr_db
 
 
 @pytest.fixture
@@ -141,3 +143,21 @@ class TestFinding:
         arguments = [str(corpus / "a.wav"), str(corpus / "sub" / "a.wav")]
         with pytest.raises(InvalidInputError, match=r"a\.wav and .*a\.wav would both be written"):
             find_recordings(arguments, tmp_path / "out")
+
+
+@pytest.mark.parametrize("domain", ["speech", "piano", "music"])
+def test_the_shipped_examples_are_what_they_say(domain, examples_dir):
+    """Low and spline are the reference's; the method's LSD is better; all together are small."""
+    (reference,) = (examples_dir / "listen" / domain).glob("*/reference.flac")
+    high, rate = read_audio(reference)
+    low, low_rate = read_audio(reference.with_name("low.flac"))
+    base, _ = read_audio(reference.with_name("spline.flac"))
+    assert low_rate * 4 == rate
+    step = 2**-15
+    assert np.abs(low - decimate(high, 4)).max() <= step
+    assert np.abs(base - interpolate(decimate(high, 4), 4)).max() <= step
+    (method,) = reference.parent.glob("tfilm-*-x4.flac")
+    found, _ = read_audio(method)
+    assert kuleshov_lsd(high[0], found[0]) < kuleshov_lsd(high[0], base[0]) - 1
+    assert kuleshov_snr_db(high[0], found[0]) > kuleshov_snr_db(high[0], base[0])
+    assert sum(path.stat().st_size for path in reference.parent.iterdir()) < 250_000
