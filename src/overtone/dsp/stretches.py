@@ -147,7 +147,8 @@ def _clock(seconds: float) -> str:
 class StretchFinder:
     """Finds the stretches of audio that arrives in blocks; they do not change the result.
 
-    Takes about 2 ms per second of 48 kHz audio, and 2 kB of memory per channel.
+    Takes about 2 ms per second of 48 kHz audio and 2 kB of memory per channel, and keeps four
+    seconds of sound.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -158,7 +159,7 @@ class StretchFinder:
         self._recent: Floats | None = None  # the last segments, [segments, channels, bands]
         self._levels: list[NDArray[np.float16]] = []  # [channels, groups] a segment
         self._cliffs: list[Floats] = []  # [2, channels] a segment: Hz and dB of the highest cliff
-        self._alone = CutoffEstimator(sample_rate)
+        self._excerpt: list[Floats] = []  # segments of the next
         self._excerpts: list[CutoffEstimate] = []
 
     def push(self, block: Floats) -> None:
@@ -170,19 +171,22 @@ class StretchFinder:
         size = self._grid.segment_samples
         count = block.shape[1] // size
         for start in range(count):
-            self._judge(block[:, start * size : (start + 1) * size], len(self._levels) + start)
+            self._judge(block[:, start * size : (start + 1) * size])
         self._analyse(self._grid.levels_db(block[:, : count * size]))
         self._pending = block[:, count * size :].copy()
 
-    def _judge(self, segment: Floats, number: int) -> None:
+    def _judge(self, segment: Floats) -> None:
         """Judge each excerpt as a recording of its own."""
         full = sum(excerpt.verdict == "full band" for excerpt in self._excerpts)
         if full >= ENOUGH_FULL and all(e.verdict != "band-limited" for e in self._excerpts):
             return
-        self._alone.push(segment)
-        if number % EXCERPT_SEGMENTS == EXCERPT_SEGMENTS - 1:
-            self._excerpts.append(self._alone.estimate())
-            self._alone = CutoffEstimator(self.sample_rate)
+        self._excerpt.append(segment.copy())
+        if len(self._excerpt) == EXCERPT_SEGMENTS:
+            alone = CutoffEstimator(self.sample_rate)
+            for part in self._excerpt:
+                alone.push(part)
+            self._excerpts.append(alone.estimate())
+            self._excerpt = []
 
     def _analyse(self, levels: Floats) -> None:
         """Take the next segments, ``[segments, channels, bands]``."""
