@@ -46,8 +46,8 @@ def test_guest_and_host_take_turns(host, guest):
     found = find_stretches(joined, RATE)
     assert [s.cutoff.verdict for s in found] == ["full band", "band-limited"] * 2
     for stretch, end_s in zip(found, ends_s, strict=True):
-        # A pause between them goes with the wider.
-        assert abs(stretch.end_s - end_s) < 1.0
+        # A pause between them goes with the wider, and so does a little on either side.
+        assert abs(stretch.end_s - end_s) < 1.3
         if stretch.cutoff.verdict == "band-limited":
             assert 3300 < stretch.cutoff_hz <= 4000
             assert stretch.confidence > 0.9
@@ -103,7 +103,7 @@ def test_a_host_beside_a_gently_filtered_guest(host, gentle):
     wide = [s for s in found if s.cutoff.verdict == "full band"]
     assert wide[0].start_s < start_s
     assert wide[-1].end_s == end_s
-    assert sum(s.end_s - s.start_s for s in wide) < end_s - start_s + 5
+    assert sum(s.end_s - s.start_s for s in wide) < end_s - start_s + 6
     assert found[0].cutoff_hz == pytest.approx(estimate_cutoff(gentle, RATE).cutoff_hz, rel=0.15)
 
 

@@ -45,6 +45,8 @@ CODEC_EDGE_HZ, FULL_BAND_HZ = 14_000.0, 18_000.0
 ABOVE_EDGE = 1.12
 OPEN_DB = 12.0
 """So much more than there is above a cliff was recorded."""
+MARGIN_SEGMENTS = 3
+"""Words and tones fade: so long before and after them, 0.4 s, a wider band is taken to last."""
 LEAST_SEGMENTS = 2
 """A wider band that is shorter is a click."""
 LONG_SEGMENTS, WIDE_HZ, SURE_CLIFF_DB = 20, 8500.0, 36.0
@@ -280,7 +282,7 @@ def by_cliff(edge_hz: float, drop_db: float) -> CutoffEstimate:
 
 def _is_wide(excerpt: CutoffEstimate, found_hz: float, least_hz: float) -> bool:
     sure = excerpt.confidence > WIDE_CONFIDENCE
-    return sure and (excerpt.verdict == "full band" or found_hz > least_hz)
+    return excerpt.verdict == "full band" or (sure and found_hz > least_hz)
 
 
 def _is_slope(edge_hz: Floats, drop_db: Floats, overall: CutoffEstimate) -> bool:
@@ -342,7 +344,7 @@ def _smooth(track: NDArray[np.floating], drop_db: NDArray[np.floating]) -> NDArr
     """Fill in the segments of one channel that say nothing, 0, and drop what is too short.
 
     They go with the wider of the bands before and after. Nor does a band that is wider reach less
-    far in time than it should: it takes a segment more on either side.
+    far in time than it should: it takes MARGIN_SEGMENTS more on either side.
     """
     track = track.copy()
     said = np.flatnonzero(track)
@@ -362,8 +364,9 @@ def _smooth(track: NDArray[np.floating], drop_db: NDArray[np.floating]) -> NDArr
         )
         if around and min(around) > track[start] and doubtful:
             track[start:end] = min(around)
-    padded = np.pad(track, 1, mode="edge")
-    return np.asarray(np.max([padded[:-2], track, padded[2:]], axis=0))
+    padded = np.pad(track, MARGIN_SEGMENTS, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * MARGIN_SEGMENTS + 1)
+    return np.asarray(windows.max(axis=1))
 
 
 def _runs(track: NDArray[np.floating]) -> list[tuple[int, int]]:
