@@ -3,14 +3,17 @@
 Every recording is low-passed by each filter at each cutoff, resampled, and coded by MP3 and Opus.
 The estimate is compared with the filter's nominal cutoff, the resampler's edge (the middle of 0.913
 to 1 times the low rate's Nyquist frequency), or the frequency where the codec's output falls 10 dB
-under the original and stays there. Half of the results are dithered to 16 bits first. Nothing is
-random but the dither, and that is seeded.
+under the original and stays there. Half of the results are dithered to 16 bits first. What is
+random is seeded.
+
+What could fool the detector comes in three more tables: steady lines and high-passes on recordings
+of which half were resampled, and a bandwidth that changes halfway.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -20,6 +23,7 @@ from scipy import signal
 
 from overtone.degrade.codecs import mp3_roundtrip, opus_roundtrip
 from overtone.dsp.bandwidth import CutoffEstimate, estimate_cutoff
+from overtone.dsp.stretches import find_stretches
 from overtone.errors import InvalidInputError
 from overtone.evaluation.edges import codec_edge_hz
 from overtone.report import Column, Report, Section, Table
@@ -43,6 +47,15 @@ FILTERS: dict[str, dict[str, Any]] = {
     "elliptic, order 6, 60 dB": {"N": 6, "rp": 0.5, "rs": 60, "ftype": "ellip"},
     "elliptic, order 8, 80 dB": {"N": 8, "rp": 0.1, "rs": 80, "ftype": "ellip"},
 }
+
+
+# The recordings that lines and high-passes are put on are as they are, or resampled to this rate.
+LOW_RATE = 8000
+LINES_DBFS = (-70, -60, -50, -40, -30, -20)
+LINES_HZ = (50, 1000, 3000, 8000, 9000, 12000, 15625, 19000)
+HIGH_PASSES_HZ = (80, 150, 300, 400)
+TURN_S = 0.02  # of crossfade
+SAME_CUTOFF = 0.15
 
 
 def measure_kinds(
@@ -85,6 +98,8 @@ def measure(
     by_family: dict[str, Answers] = defaultdict(list)
     by_cutoff: dict[str, Answers] = defaultdict(list)
     by_codec: dict[str, Answers] = defaultdict(list)
+    disturbed: dict[str, list[bool]] = defaultdict(list)
+    changing: dict[str, list[Change]] = defaultdict(list)
     for number, path in enumerate(paths):
         try:
             excerpts = list(read_excerpts(path, seconds))
@@ -100,6 +115,11 @@ def measure(
                 by_cutoff[f"{cutoff_hz} Hz"].append(answer)
             for name, y in coded(x, rate):
                 by_codec[name].append((estimate_cutoff(y, rate), codec_edge_hz(x, y, rate)))
+            for name, plain, y in disturbances(x, rate, rng):
+                before, after = (estimate_cutoff(samples, rate) for samples in (plain, y))
+                disturbed[name].append(_alike(before, after))
+            for name, y in changes(x, rate):
+                changing[name].append(find_change(y, rate))
     name = f"{kind[:1].upper()}{kind[1:]}"
     filtered = [errors_table("filter", by_family), errors_table("cutoff", by_cutoff)]
     sections = [
@@ -108,6 +128,9 @@ def measure(
     ]
     if by_codec:
         sections.append(Section(f"{name}, coded", [errors_table("codec", by_codec)]))
+    sections.append(Section(f"{name}, with lines and high-passes", [kept_table(disturbed)]))
+    if changing:
+        sections.append(Section(f"{name}, changing halfway", [changes_table(changing)]))
     return sections
 
 
@@ -160,6 +183,58 @@ def coded(x: Samples, rate: int) -> Iterator[tuple[str, Samples]]:
             yield f"Opus, {kbps} kbit/s", opus_roundtrip(x, rate, kbps)
 
 
+def disturbances(
+    x: Samples, rate: int, rng: np.random.Generator
+) -> Iterator[tuple[str, Samples, Samples]]:
+    """Yield each disturbance: its name, the recording without it and with it."""
+    turn = 2 * np.pi / rate * np.arange(len(x))
+    for plain in (x, _telephone(x, rate)) if rate > LOW_RATE else (x,):
+        for dbfs in LINES_DBFS:
+            hertz = rng.choice([hertz for hertz in LINES_HZ if hertz < 0.45 * rate])
+            line = 10 ** (dbfs / 20) * np.sqrt(2) * np.sin(hertz * turn)
+            yield f"a line at {dbfs} dBFS", plain, plain + line
+        for hertz in HIGH_PASSES_HZ:
+            sos = signal.butter(4, hertz, "high", fs=rate, output="sos")
+            yield f"from {hertz} Hz", plain, signal.sosfilt(sos, plain)
+
+
+def changes(x: Samples, rate: int) -> Iterator[tuple[str, Samples]]:
+    """Yield the recording, if it is in full band, with half of it resampled."""
+    if rate <= 2 * LOW_RATE or estimate_cutoff(x, rate).verdict != "full band":
+        return
+    after = np.clip((np.arange(len(x)) - len(x) / 2) / (TURN_S * rate) + 0.5, 0, 1)
+    low = _telephone(x, rate)
+    yield f"{LOW_RATE // 2} Hz, then full band", low + after * (x - low)
+    yield f"full band, then {LOW_RATE // 2} Hz", x + after * (low - x)
+
+
+def _telephone(x: Samples, rate: int) -> Samples:
+    low: Samples = soxr.resample(soxr.resample(x, rate, LOW_RATE), LOW_RATE, rate)[: len(x)]
+    return low
+
+
+class Change(NamedTuple):
+    """What was found of a change halfway: how far off in time, and the narrow half's cutoff."""
+
+    off_s: float | None
+    narrow: CutoffEstimate | None
+
+
+def find_change(y: Samples, rate: int) -> Change:
+    """Look for the change in the middle of a recording."""
+    found = find_stretches(y, rate)
+    if len(found) != 2:
+        return Change(None, None)
+    narrow = min(found, key=lambda stretch: stretch.cutoff.cutoff_hz or rate)
+    return Change(found[0].end_s - len(y) / rate / 2, narrow.cutoff)
+
+
+def _alike(one: CutoffEstimate, other: CutoffEstimate) -> bool:
+    if one.verdict != other.verdict or one.cutoff_hz is None or other.cutoff_hz is None:
+        return one.verdict == other.verdict
+    return abs(other.cutoff_hz / one.cutoff_hz - 1) < SAME_CUTOFF
+
+
 def dither_half(x: Samples, rng: np.random.Generator) -> Samples:
     """Round to 16 bits with triangular dither, or leave alone, by a coin."""
     if rng.random() < 0.5:
@@ -185,6 +260,42 @@ def originals_table(originals: dict[str, Answers]) -> Table:
         Column("unsure", "unsure", of=count("unsure")),
     ]
     return Table.of(originals.items(), columns)
+
+
+def kept_table(rows: dict[str, list[bool]]) -> Table:
+    """Return how often a disturbance left verdict and cutoff as they were."""
+    columns = [
+        Column("name", "recordings with", of=lambda item: item[0]),
+        Column("n", "n", of=lambda item: len(item[1])),
+        Column("kept", "same verdict, cutoff within 15 %", of=lambda item: sum(item[1])),
+    ]
+    return Table.of(rows.items(), columns)
+
+
+def changes_table(rows: dict[str, list[Change]]) -> Table:
+    """Return how often a change was found as one, when, and how far off the narrow end is."""
+
+    def late(quantile: float) -> Callable[[Any], float | None]:
+        def of(item: tuple[str, list[Change]]) -> float | None:
+            off = [abs(change.off_s) for change in item[1] if change.off_s is not None]
+            return float(np.quantile(off, quantile)) if off else None
+
+        return of
+
+    def narrow(item: tuple[str, list[Change]]) -> float | None:
+        ends = [c.narrow.cutoff_hz for c in item[1] if c.narrow and c.narrow.cutoff_hz]
+        errors = [abs(end / (RESAMPLER_EDGE * LOW_RATE / 2) - 1) for end in ends]
+        return 100 * float(np.median(errors)) if errors else None
+
+    columns = [
+        Column("name", "recordings of", of=lambda item: item[0]),
+        Column("n", "n", of=lambda item: len(item[1])),
+        Column("found", "two stretches", of=lambda item: sum(c.off_s is not None for c in item[1])),
+        Column("median", "off, s, median", 2, of=late(0.5)),
+        Column("high", "95 %", 2, of=late(0.95)),
+        Column("narrow", "narrow half's cutoff, median error, %", 1, of=narrow),
+    ]
+    return Table.of(rows.items(), columns)
 
 
 def errors_table(title: str, rows: dict[str, Answers]) -> Table:
