@@ -39,6 +39,7 @@ def imported_by(tmp_path):
 
 
 CLI = "from overtone.cli import main; main()"
+ENHANCE = "import sys; from overtone import enhance_files; enhance_files(*sys.argv[1:])"
 
 
 def test_importing_overtone_imports_nothing_heavy(imported_by):
@@ -53,13 +54,14 @@ def test_help_imports_nothing_heavy(imported_by, arguments):
 
 
 def test_enhancing_a_file_imports_no_laboratory(imported_by, examples_dir, tmp_path):
-    output = tmp_path / "enhanced.flac"
-    modules = imported_by(
-        CLI, "enhance", str(examples_dir / "speech_en_8k.flac"), "-o", str(output)
-    )
-    assert output.exists()
+    source, output = str(examples_dir / "speech_en_8k.flac"), tmp_path / "enhanced.flac"
+    # The command leaves the work to another process; the library does it here.
+    for code, *words in ((CLI, "enhance", source, "-o"), (ENHANCE, source)):
+        modules = imported_by(code, *words, str(output))
+        assert output.exists()
+        assert modules & LABORATORY == set()
+        output.unlink()
     assert "onnxruntime" in modules
-    assert modules & LABORATORY == set()
 
 
 def test_the_public_names_import_no_laboratory(imported_by):
