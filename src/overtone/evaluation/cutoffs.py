@@ -209,8 +209,8 @@ def changes(x: Samples, rate: int) -> Iterator[tuple[str, Samples]]:
 
 
 def _telephone(x: Samples, rate: int) -> Samples:
-    low: Samples = soxr.resample(soxr.resample(x, rate, LOW_RATE), LOW_RATE, rate)[: len(x)]
-    return low
+    low = soxr.resample(soxr.resample(x, rate, LOW_RATE), LOW_RATE, rate)[: len(x)]
+    return np.pad(low, (0, len(x) - len(low)))
 
 
 class Change(NamedTuple):
