@@ -316,7 +316,7 @@ def _open_end_of_au(file: BinaryIO, start: int) -> dict[int, bytes]:
 def _next_flac(part: Part, stopped: int, frames: int) -> Part | None:
     """Another FLAC file after this one, or frames beyond the number that the header promises."""
     file = part.file
-    if part.skip_frames or stopped >= (part.end or size_of(file)):
+    if part.patches or stopped >= (part.end or size_of(file)):  # patched: read on already
         return None
     near = max(part.start + 4, stopped - _FLAC_READ_BYTES)
     file.seek(near)

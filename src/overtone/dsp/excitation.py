@@ -159,7 +159,8 @@ class Excitations:
         first_bin: int = 0,
     ) -> None:
         self._c, self._seed, self._channels = constants, seed, channels
-        self._names = tuple(names)
+        self._names, self._hop = tuple(names), hop_samples
+        self._floor = np.float32(constants.swell_floor)
         hz = np.fft.rfftfreq(window_samples, 1 / sample_rate)
         edge_hz = constants.crossover_start * cutoff_hz
         limits_hz = [constants.lowest_hz, min(edge_hz, constants.highest_hz), edge_hz]
@@ -170,7 +171,9 @@ class Excitations:
         # Squared Hann windows add up to 3/8 of the window over the hop.
         overlap = 3 / 8 * window_samples / hop_samples
         self._synthesis = StreamOverlapAdd(channels, window * norm / overlap, hop_samples)
-        self._analysis = StreamStft(len(WAVES) * channels, window / norm, hop_samples)
+        # Of the waves, noise costs little without the others.
+        self._waved = WAVES if set(self._names) & set(WAVES[:2]) else WAVES[2:]
+        self._analysis = StreamStft(len(self._waved) * channels, window / norm, hop_samples)
         self._fast = TrailingMean(channels, constants.fast_samples)
         self._slow = TrailingMean(channels, constants.slow_samples)
         half = constants.whitening_bins // 2
@@ -196,7 +199,7 @@ class Excitations:
         ``spectrum [channels, frames, bins]`` goes on where the last call's ended. The frames that
         come first out belong to times before the first frame; they are zero.
         """
-        found = dict(zip(WAVES, self._waves(self._white(spectrum, self._voiced)), strict=True))
+        found = dict(zip(self._waved, self._waves(spectrum), strict=True))
         if self._copies:
             moved = self._moved(self._white(spectrum, self._kept))
             found.update(zip((n for n in self._names if n in COPIES), moved, strict=True))
@@ -211,20 +214,23 @@ class Excitations:
         white *= 1 / np.sqrt(mean + self._c.whitening_floor)
         return white
 
-    def _waves(self, white: Spectrum) -> Spectrum:
-        """Pulses, modulated noise and noise."""
-        wave = np.abs(self._synthesis.push(white))
-        swell = self._fast.push(wave) / (self._slow.push(wave) + np.float32(self._c.swell_floor))
-        swell *= swell
-        count = wave.shape[1]
+    def _waves(self, spectrum: Spectrum) -> Spectrum:
+        """Pulses, modulated noise and noise, or noise alone."""
+        count = spectrum.shape[1] * self._hop
         noise = np.stack(
             [white_noise(self._seed, n, self._sample, count) for n in range(self._channels)]
         )
         self._sample += count
-        signals = np.concatenate([wave * swell, noise * swell, noise])
+        signals = noise
+        if self._waved == WAVES:
+            wave = np.abs(self._synthesis.push(self._white(spectrum, self._voiced)))
+            swell = self._fast.push(wave) / (self._slow.push(wave) + self._floor)
+            swell *= swell
+            signals = np.concatenate([wave * swell, noise * swell, noise])
         spectra = self._analysis.push(signals)[..., self._from :]
-        found = spectra.reshape(len(WAVES), self._channels, -1, spectra.shape[-1])
-        self._flatten(found[:2])
+        found = spectra.reshape(len(self._waved), self._channels, -1, spectra.shape[-1])
+        if self._waved == WAVES:
+            self._flatten(found[:2])
         # Frames that begin before the first one are partly made of nothing.
         partial = min(self._partial, found.shape[2])
         found[:, :, :partial] = 0

@@ -181,6 +181,8 @@ def open_session(path: Path, device: str = "auto", threads: int | None = None) -
         session = onnxruntime.InferenceSession(
             str(path), options, providers=[*wanted, "CPUExecutionProvider"]
         )
+        for entry in (*session.get_inputs(), *session.get_outputs()):
+            _ = entry.name, entry.shape  # whose names may be no text
     except Exception as error:  # onnxruntime raises classes of its own, most of them bare
         raise ModelError(f"{path}: not a usable model file ({_first_line(error)})") from error
     if device == "cuda" and cuda not in session.get_providers():  # it takes the CPU, and is silent

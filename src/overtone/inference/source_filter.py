@@ -7,7 +7,6 @@ Frames come out ``lookahead_frames`` late.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal, Self
@@ -22,7 +21,7 @@ from overtone.inference.bands import crossover
 from overtone.inference.family import ModelInfo
 from overtone.inference.network import FrameNetwork
 from overtone.inference.spectral import FrameInfo, FrameModel
-from overtone.inference.stereo import StereoWidth
+from overtone.inference.stereo import StereoImage, StereoWidth
 
 FloatArray = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
@@ -31,10 +30,6 @@ Spectrum = NDArray[np.complex64]
 SILENCE_POWER = 1e-12
 # Keeps the running level above that of a recording's last bit.
 LEVEL_FLOOR = 1e-9
-# The part of the band, of the cutoff's frequency, that shows what two channels have in common, and
-# the time over which that is averaged, falling off exponentially: about a note.
-IMAGE_BAND = (0.5, 0.95)
-IMAGE_MEMORY_S = 0.3
 
 
 class SourceFilterInfo(FrameInfo):
@@ -64,10 +59,7 @@ class SourceFilterInfo(FrameInfo):
             raise ValueError("band_centres_hz must rise")
         if not set(self.excitations) <= set(NAMES):
             raise ValueError(f"excitations must be of {', '.join(NAMES)}")
-        for name, value in vars(self.excitation).items():
-            if not 0 < value <= 65536:
-                raise ValueError(f"excitation.{name} must be above 0 and at most 65536")
-        return self
+        return self.check_excitation(self.excitation)
 
     @property
     def companion(self) -> str:
@@ -92,37 +84,6 @@ class RunningLevel:
         )
         total, number = (s[:, count + 1 :] - s[:, 1:-count] for s in (total, number))
         return (total / np.maximum(number, 1)).astype(np.float32)
-
-
-class StereoImage:
-    """What left and right have in common just below the cutoff, for the noise above it.
-
-    Both channels share their noise as far as their kept bands are alike: a voice panned to one
-    side stays one voice above the cutoff, and a wide room stays wide.
-    """
-
-    def __init__(self, info: SourceFilterInfo, cutoff_hz: float) -> None:
-        hz = np.fft.rfftfreq(info.window_samples, 1 / info.sample_rate)
-        low, high = np.searchsorted(hz, [part * cutoff_hz for part in IMAGE_BAND])
-        self._band = slice(int(low), int(high))
-        self._kept = math.exp(-info.hop_samples / info.sample_rate / IMAGE_MEMORY_S)
-        self._moments = np.zeros(3)
-
-    def share(self, observed: Spectrum, noises: list[Spectrum]) -> None:
-        """Change ``noises`` in place; all, and ``observed``, are ``[2, frames, bins]``."""
-        left, right = observed[:, :, self._band]
-        cross = np.sum(left.real * right.real + left.imag * right.imag, axis=-1)
-        moments = np.stack([cross, power_of(left).sum(-1), power_of(right).sum(-1)], axis=1)
-        alike = np.zeros(len(moments), np.float32)
-        for frame, now in enumerate(moments):
-            self._moments = self._kept * self._moments + (1 - self._kept) * now
-            cross, a, b = self._moments
-            if a > 0 and b > 0:
-                alike[frame] = min(1.0, max(-1.0, cross / math.sqrt(a * b)))
-        own = np.sqrt(1 - alike**2)
-        for noise in noises:
-            noise[1] *= own[:, None]
-            noise[1] += alike[:, None] * noise[0]
 
 
 class SourceFilterPredictor:
@@ -169,7 +130,9 @@ class SourceFilterPredictor:
         self._late_excitation = FrameDelay(late - (hops - 1), shape, 2, np.complex64)
         self._image = self._width = None
         if channels == 2:
-            self._image = StereoImage(info, cutoff_hz)
+            self._image = StereoImage(
+                info.sample_rate, info.window_samples, info.hop_samples, cutoff_hz
+            )
             self._width = StereoWidth(
                 info.sample_rate, info.window_samples, info.hop_samples, cutoff_hz
             )

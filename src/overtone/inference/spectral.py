@@ -5,19 +5,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from overtone.dsp.bandwidth_model import TransitionBand
+from overtone.dsp.excitation import NAMES, ExcitationConstants
 from overtone.dsp.stft import FrameDelay, StreamOverlapAdd, StreamStft, hann
 from overtone.errors import ModelError
 from overtone.inference.bands import CROSSOVER_START, OutputBandLimit, crossover, on_lines
 from overtone.inference.family import Model, ModelInfo
 from overtone.inference.network import FrameNetwork, as_complex
 from overtone.inference.stereo import StereoWidth
+from overtone.inference.texture import Texture
 
 FloatArray = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
@@ -44,6 +46,13 @@ class FrameInfo(ModelInfo):
             raise ValueError("window_samples must be 2 to 64 times hop_samples")
         return self
 
+    def check_excitation(self, constants: ExcitationConstants) -> Self:
+        """Refuse constants that no model has."""
+        for name, value in vars(constants).items():
+            if not 0 < value <= 65536:
+                raise ValueError(f"excitation.{name} must be above 0 and at most 65536")
+        return self
+
     @property
     def overlaps(self) -> int:
         """How many windows lie over a sample."""
@@ -64,6 +73,18 @@ class SpectralInfo(FrameInfo):
     """A spectral extender: frames of an STFT in, the bins above the cutoff out."""
 
     kind: Literal["spectral-extender"] = "spectral-extender"
+    # Shares of power of the excitations that the predicted envelope shapes at fidelity 0, by name.
+    # Without, the prediction is what comes out.
+    texture: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
+    excitation: ExcitationConstants = ExcitationConstants(crossover_start=CROSSOVER_START)
+
+    @model_validator(mode="after")
+    def _check_texture(self) -> Self:
+        if not set(self.texture) <= set(NAMES):
+            raise ValueError(f"texture must be of {', '.join(NAMES)}")
+        if self.texture and self.lookahead_frames < self.overlaps - 1:
+            raise ValueError("lookahead_frames must be at least window_samples / hop_samples - 1")
+        return self.check_excitation(self.excitation)
 
 
 class Predictor(Protocol):
@@ -315,6 +336,19 @@ class SpectralPredictor:
         conditions: Mapping[str, float],
     ) -> None:
         self._network, self._conditions = network, conditions
+        self._textured = np.float32(1 - conditions.get("fidelity", 0.0))
+        self._texture = None
+        if isinstance(info, SpectralInfo) and info.texture and self._textured:
+            self._texture = Texture(
+                info.texture,
+                info.excitation,
+                sample_rate=info.sample_rate,
+                window_samples=info.window_samples,
+                hop_samples=info.hop_samples,
+                lookahead_frames=info.lookahead_frames,
+                channels=channels,
+                cutoff_hz=conditions["cutoff_hz"],
+            )
         self._state = network.initial_state(channels)
         self._late = FrameDelay(info.lookahead_frames, (channels, 0, info.bins), 1, np.complex64)
         self._width = (
@@ -332,6 +366,9 @@ class SpectralPredictor:
         shape = *spectrum.shape, 2
         residual = as_complex(self._network.of_shape(shape, outputs["residual"]))
         observed = self._late.push(spectrum)
+        if self._texture is not None:
+            textured = self._texture.push(spectrum, observed, residual)
+            residual = residual + self._textured * (textured - residual)
         if self._width is not None:
             self._width.fit(observed, residual)
         return observed, residual

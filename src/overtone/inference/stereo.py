@@ -16,6 +16,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone.dsp.excitation import power_of
+
 Spectrum = NDArray[np.complex64]
 
 # The part of the band that shows the width: of the cutoff's frequency, from where to where. It
@@ -26,6 +28,10 @@ MEMORY_S = 0.3
 # Two voices that have nothing in common seem to, over so short a time: the side's share q of the
 # energy is known to so many times q (1 - q).
 CHANCE = 0.3
+# The part of the band, of the cutoff's frequency, that shows what two channels have in common, and
+# the time over which that is averaged, falling off exponentially: about a note.
+IMAGE_BAND = (0.5, 0.95)
+IMAGE_MEMORY_S = 0.3
 
 
 class StereoWidth:
@@ -91,3 +97,36 @@ class StereoWidth:
 
 def _energy(bins: Spectrum) -> NDArray[np.float64]:
     return np.asarray(np.sum(bins.real**2 + bins.imag**2, axis=-1, dtype=np.float64))
+
+
+class StereoImage:
+    """What left and right have in common just below the cutoff, for the noise above it.
+
+    Both channels share their noise as far as their kept bands are alike: a voice panned to one
+    side stays one voice above the cutoff, and a wide room stays wide.
+    """
+
+    def __init__(
+        self, sample_rate: int, window_samples: int, hop_samples: int, cutoff_hz: float
+    ) -> None:
+        hz = np.fft.rfftfreq(window_samples, 1 / sample_rate)
+        low, high = np.searchsorted(hz, [part * cutoff_hz for part in IMAGE_BAND])
+        self._band = slice(int(low), int(high))
+        self._kept = math.exp(-hop_samples / sample_rate / IMAGE_MEMORY_S)
+        self._moments = np.zeros(3)
+
+    def share(self, observed: Spectrum, noises: list[Spectrum]) -> None:
+        """Change ``noises`` in place; all, and ``observed``, are ``[2, frames, bins]``."""
+        left, right = observed[:, :, self._band]
+        cross = np.sum(left.real * right.real + left.imag * right.imag, axis=-1)
+        moments = np.stack([cross, power_of(left).sum(-1), power_of(right).sum(-1)], axis=1)
+        alike = np.zeros(len(moments), np.float32)
+        for frame, now in enumerate(moments):
+            self._moments = self._kept * self._moments + (1 - self._kept) * now
+            cross, a, b = self._moments
+            if a > 0 and b > 0:
+                alike[frame] = min(1.0, max(-1.0, cross / math.sqrt(a * b)))
+        own = np.sqrt(1 - alike**2)
+        for noise in noises:
+            noise[1] *= own[:, None]
+            noise[1] += alike[:, None] * noise[0]

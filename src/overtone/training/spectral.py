@@ -41,6 +41,8 @@ class SpectralRecipe(Recipe):
     model: ExtenderConfig = ExtenderConfig()
     degrade: DegradeConfig = DegradeConfig()
     loss: LossConfig = LossConfig()
+    # Shares of the excitations that the model file's runtime gives the predicted envelope to.
+    texture: dict[str, float] = Field(default_factory=dict)
     # Absent: regression alone.
     adversarial: AdversarialConfig | None = None
     optimiser: StepsConfig
@@ -87,7 +89,8 @@ class SpectralRecipe(Recipe):
 
     def describe(self, progress: dict[str, Any], parameters: int) -> SpectralInfo:
         """Return what the model file says of itself, exported after ``progress``."""
-        return SpectralInfo(**self._about_frames(progress, parameters), has_fidelity=True)
+        about = self._about_frames(progress, parameters)
+        return SpectralInfo(**about, has_fidelity=True, texture=self.texture)
 
     def _about_frames(self, progress: dict[str, Any], parameters: int) -> dict[str, Any]:
         """Return what :meth:`describe` says of every model of frames."""
