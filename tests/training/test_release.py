@@ -101,7 +101,8 @@ def test_chunks_in_the_shipped_form_give_the_same_frames(model, exported, sessio
 def test_the_file_says_what_it_is(exported, tiny):
     config = tiny()
     info = load_model(exported.path).info
-    assert info.model_dump(exclude={"size_bytes", "parameters"}) == {
+    assert info.model_dump(exclude={"size_bytes", "parameters", "excitation"}) == {
+        "texture": {},
         "format_version": 1,
         "kind": "spectral-extender",
         "name": "tiny",
@@ -310,3 +311,9 @@ def test_a_disk_that_is_full_is_said_and_leaves_nothing(ready, checkpoint, tmp_p
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="not a checkpoint"):
         export(tmp_path, tmp_path / "a.onnx")
+
+
+def test_a_recipes_texture_reaches_the_file(tiny):
+    config = tiny(model={"lookahead_frames": 3}, texture={"copy_up": 0.5, "noise": 0.5})
+    info = config.describe({"step": 6, "seconds": 1.0}, 1)
+    assert info.texture == {"copy_up": 0.5, "noise": 0.5}
