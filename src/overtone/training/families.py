@@ -60,8 +60,15 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def build_network(recipe: Recipe) -> nn.Module:
-    """Return the network that ``recipe.network`` names, with new weights."""
-    network: nn.Module = FAMILIES[recipe.network].load("network")(recipe.model)
+    """Return the network that ``recipe.network`` names, with new weights.
+
+    Raises:
+        ConfigError: it is larger than can be.
+    """
+    try:
+        network: nn.Module = FAMILIES[recipe.network].load("network")(recipe.model)
+    except (RuntimeError, TypeError, OverflowError) as error:  # of torch, which has no room for it
+        raise ConfigError("[model]: too large to be made; give smaller numbers") from error
     return network
 
 
