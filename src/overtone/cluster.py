@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 from overtone.executor import Report, ignore
-from overtone.stores import first_line
+from overtone.files import first_line
 
 State = TypeVar("State")
 Item = TypeVar("Item")
@@ -74,7 +74,10 @@ def map_on_cluster(
         pool.waiting.extend(Piece(item) for item in items)
         while pool.busy:
             for piece, result in pool.step():
-                yield piece.item, lost(piece.item, result.reason) if _is_loss(result) else result
+                yield (
+                    piece.item,
+                    (lost(piece.item, result.reason) if isinstance(result, Loss) else result),
+                )
     except (ray.exceptions.RayError, ConnectionError) as error:
         raise OvertoneError(f"the cluster {address} went away ({first_line(error)})") from error
     finally:
@@ -96,10 +99,6 @@ class Loss:
     """Why an item has no result."""
 
     reason: str
-
-
-def _is_loss(result: Any) -> bool:
-    return isinstance(result, Loss)
 
 
 @dataclass

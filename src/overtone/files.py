@@ -261,3 +261,8 @@ def sha256_of(path: Path) -> str:
 def reason(error: BaseException) -> str:
     """Return why, in the system's words and without the path: "No space left on device"."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, or its name."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

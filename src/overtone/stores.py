@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from overtone.errors import AudioFileError, InvalidInputError, MissingExtraError
-from overtone.files import temporary_folder
+from overtone.files import first_line, temporary_folder
 
 MARK = "://"
 
@@ -93,8 +93,3 @@ def _told(path: Path, what: str) -> Iterator[None]:
         raise AudioFileError(f"{path}: {what} (no such file, folder or bucket)") from error
     except Exception as error:
         raise AudioFileError(f"{path}: {what} ({first_line(error)})") from error
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an exception says, or its name."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

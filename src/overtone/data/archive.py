@@ -24,7 +24,7 @@ from overtone import __version__
 from overtone.data.patches import PatchSettings
 from overtone.dsp.decimation import FILTER_ORDER, FILTER_RIPPLE_DB
 from overtone.errors import InvalidInputError, MissingExtraError
-from overtone.files import atomic_write
+from overtone.files import atomic_write, first_line
 
 SCHEMA, SCHEMA_VERSION = "overtone-patches", 1
 LOW_PASS = (
@@ -311,7 +311,7 @@ def _read_info(path: Path, file: Any) -> ArchiveInfo:
         return ArchiveInfo.from_attributes(attributes)
     except (KeyError, ValueError, TypeError) as error:
         raise InvalidInputError(
-            f"{path}: its attributes are damaged ({str(error).splitlines()[0]}); prepare it again"
+            f"{path}: its attributes are damaged ({first_line(error)}); prepare it again"
         ) from error
 
 

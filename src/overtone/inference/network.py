@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from overtone.errors import InvalidInputError, ModelError
+from overtone.files import first_line
 
 FloatArray = NDArray[np.float32]
 State = dict[str, FloatArray]
@@ -123,7 +124,7 @@ def run_session(path: Path, session: Any, inputs: Mapping[str, FloatArray]) -> l
     try:
         return list(session.run(None, dict(inputs)))
     except Exception as error:  # onnxruntime raises classes of its own, most of them bare
-        raise ModelError(f"{path}: its network fails ({_first_line(error)})") from error
+        raise ModelError(f"{path}: its network fails ({first_line(error)})") from error
 
 
 def of_shape(path: Path, shape: tuple[int, ...], values: Any) -> FloatArray:
@@ -132,10 +133,6 @@ def of_shape(path: Path, shape: tuple[int, ...], values: Any) -> FloatArray:
         given = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "no array"
         raise ModelError(f"{path}: its network gave {given}, not float32 {shape}")
     return values
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def as_pairs(values: NDArray[Any]) -> FloatArray:
@@ -184,7 +181,7 @@ def open_session(path: Path, device: str = "auto", threads: int | None = None) -
         for entry in (*session.get_inputs(), *session.get_outputs()):
             _ = entry.name, entry.shape  # whose names may be no text
     except Exception as error:  # onnxruntime raises classes of its own, most of them bare
-        raise ModelError(f"{path}: not a usable model file ({_first_line(error)})") from error
+        raise ModelError(f"{path}: not a usable model file ({first_line(error)})") from error
     if device == "cuda" and cuda not in session.get_providers():  # it takes the CPU, and is silent
         raise ModelError(
             "device 'cuda' cannot be used: onnxruntime found no GPU, or not the CUDA and cuDNN that"
