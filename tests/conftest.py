@@ -4,6 +4,7 @@ Test modules cannot import from here (pytest's importlib mode), so the helpers a
 return functions: ``def test_x(make_tone): x = make_tone(440, 48000)``.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ from numpy.typing import NDArray
 import overtone  # noqa: F401  # first: it switches the telemetry of onnxruntime off
 
 Samples = NDArray[np.float32]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Leave out the options that whoever runs the tests has in a file of their own."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("settings"))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from functools import cache, partial
 from multiprocessing import connection, get_context, resource_tracker, util
 from typing import Any, Generic, TypeVar
 
+from overtone import logs
 from overtone.errors import InvalidInputError, OvertoneError
 
 State = TypeVar("State")
@@ -135,7 +136,9 @@ class Worker(Generic[Item]):
         # spawn: a forked onnxruntime or a forked lock of another thread can hang.
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, init, work), daemon=True)
+        self.process = context.Process(
+            target=_serve, args=(theirs, init, work, logs.shown()), daemon=True
+        )
         with _one_blas_thread():
             self.process.start()
         _end_tracker_at_exit()
@@ -237,8 +240,12 @@ def _map_in_processes(
             worker.stop()
 
 
-def _serve(pipe: Any, init: Callable[[], Any], work: Callable[..., Any]) -> None:
+def _serve(
+    pipe: Any, init: Callable[[], Any], work: Callable[..., Any], verbose: bool = False
+) -> None:
     """Do the items that come through the pipe until it ends (the body of a process)."""
+    if verbose:
+        logs.show()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _keep_memory()

@@ -4,6 +4,7 @@ A stand-in that copies its input takes the model's place, so that this holds for
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -133,6 +134,8 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
             "0.75",
             "--no-tags",
             "--skip-unchanged",
+            "--select=1:30-2:00.5",
+            "--select=1:02:03-",
         ),
     )
     assert code == 0
@@ -147,6 +150,7 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
             "tags": False,
             "copy_to": None,
             "skip_unchanged": True,
+            "select": [(90, 120.5), (3723, math.inf)],
         }
     ]
     overtone("enhance", "a.wav", "--cutoff", "auto")
@@ -159,6 +163,7 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
         "tags": True,
         "copy_to": Path("a.enhanced.wav"),
         "skip_unchanged": False,
+        "select": [],
     }
 
 

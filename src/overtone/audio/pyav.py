@@ -125,14 +125,14 @@ class PyavDecoder:
             return None
         return float(self._container.duration / self._av.time_base)
 
-    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, block_frames: int, dtype: str = "float32") -> Iterator[NDArray[Any]]:
         """Yield the sound from its start, ``[channels, n]`` in pieces of the codec's own size.
 
         An AAC decoder runs on to the end of its last packet, so the sound is cut at the length
         the container states. Raises AudioFileError where decoding fails, or where the sound ends
         before the length that was promised.
         """
-        del block_frames
+        del block_frames, dtype  # they are float32
         # FFmpeg skips the encoder's priming samples only at the start of a fresh container.
         self.close()
         self._container = self._open()

@@ -130,8 +130,15 @@ class AudioReader:
             block_frames = min(48000, max(1, MAX_BLOCK_VALUES // self.info.channels))
         if block_frames < 1:
             raise InvalidInputError(f"block_frames must be at least 1, not {block_frames}")
+        return self._blocks(block_frames, "float32")
+
+    def precise_blocks(self, block_frames: int) -> Iterator[NDArray[np.float64]]:
+        """Yield what :meth:`blocks` does in double precision, which holds any sample exactly."""
+        return self._blocks(block_frames, "float64")
+
+    def _blocks(self, block_frames: int, dtype: str) -> Iterator[NDArray[Any]]:
         position = 0
-        for block in _in_blocks(self._chunks(block_frames), block_frames):
+        for block in _in_blocks(self._chunks(block_frames, dtype), block_frames):
             self._check_samples(block, position)
             yield block
             position += block.shape[1]
@@ -168,16 +175,16 @@ class AudioReader:
             carried.tags = self._decoder.tags()
         return carried
 
-    def _chunks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+    def _chunks(self, block_frames: int, dtype: str) -> Iterator[NDArray[Any]]:
         """Yield the sound of all streams, in pieces of any size."""
-        yield from self._decoder.blocks(block_frames)
+        yield from self._decoder.blocks(block_frames, dtype)
         part = self._decoder.next_part()
         while part is not None:
             with contextlib.closing(_open_decoder(part)) as decoder:
                 self._check_same_kind(decoder.info)
                 self.doubt = part.doubt
                 skip = part.skip_frames
-                for block in decoder.blocks(block_frames):
+                for block in decoder.blocks(block_frames, dtype):
                     yield _with_channels(block[:, skip:], self.info.channels)
                     skip = max(0, skip - block.shape[1])
                 part = decoder.next_part()
@@ -249,11 +256,9 @@ def name_of(stream: object) -> Path:
     return Path(name if isinstance(name, str) else "stream")
 
 
-def _in_blocks(
-    chunks: Iterable[NDArray[np.float32]], block_frames: int
-) -> Iterator[NDArray[np.float32]]:
+def _in_blocks(chunks: Iterable[NDArray[Any]], block_frames: int) -> Iterator[NDArray[Any]]:
     """Yield ``chunks`` of any length as blocks of ``block_frames``, the last one shorter."""
-    pending: list[NDArray[np.float32]] = []
+    pending: list[NDArray[Any]] = []
     pending_frames = 0
     for chunk in chunks:
         pending.append(chunk)

@@ -76,10 +76,11 @@ class SndfileDecoder:
             subtype=self._file.subtype,
         )
 
-    def blocks(self, block_frames: int) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, block_frames: int, dtype: str = "float32") -> Iterator[NDArray[Any]]:
         """Yield the sound from its start as ``[channels, block_frames]``, the last one shorter.
 
-        Raises AudioFileError where decoding fails or the file is shorter than its header says.
+        Samples of 32 bits and of double precision are whole as ``float64`` only. Raises
+        AudioFileError where decoding fails or the file is shorter than its header says.
         """
         self._require_whole()
         self._file.close()
@@ -90,7 +91,7 @@ class SndfileDecoder:
         promised = 2**62 if self.info.frames is None else self.info.frames
         while count := min(block_frames, promised - position):
             try:
-                block = self._file.read(count, dtype="float32", always_2d=True)
+                block = self._file.read(count, dtype=dtype, always_2d=True)
             except soundfile.SoundFileError as error:
                 if position < self._part.skip_frames:
                     break  # what seemed to follow the promised end was no sound
@@ -210,7 +211,7 @@ class SndfileSink:
                 raise self._failure(self._stream.error or error) from error
             raise
 
-    def write(self, frames: NDArray[np.float32]) -> None:
+    def write(self, frames: NDArray[np.floating]) -> None:
         """Append ``frames``, ``[samples, channels]``."""
         with self._failures_named():
             self._file.write(np.ascontiguousarray(frames))

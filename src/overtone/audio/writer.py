@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,12 +118,17 @@ class AudioWriter:
             sink.write(part.T)
             self.frames += part.shape[1]
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether the file will hold what is written, to within a rounding."""
+        return self.subtype in INTEGER_BITS or self.subtype in FLOAT_SUBTYPES
+
     def _require_open(self) -> SndfileSink:
         if self._sink is None:
             raise InvalidInputError("AudioWriter.write works inside its 'with' block only")
         return self._sink
 
-    def _checked(self, block: ArrayLike) -> NDArray[np.float32]:
+    def _checked(self, block: ArrayLike) -> NDArray[np.floating]:
         array = np.asarray(block)
         if array.ndim != 2 or array.shape[0] != self.channels:
             raise InvalidInputError(f"a block is [{self.channels}, samples], not {array.shape}")
@@ -131,9 +136,11 @@ class AudioWriter:
             raise InvalidInputError(f"a block holds floats, not {array.dtype}")
         if not np.isfinite(array).all():
             raise InvalidInputError(f"{self.path}: samples to write are not finite (NaN or Inf)")
-        return array.astype(np.float32, copy=False)
+        precise = self.subtype in ("PCM_32", "DOUBLE") and array.dtype == np.float64
+        samples: NDArray[Any] = array if precise else array.astype(np.float32, copy=False)
+        return samples
 
-    def _limited(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _limited(self, samples: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return ``samples`` as the file will hold them, and count what was over full scale."""
         magnitude = np.abs(samples)
         self.peak = max(self.peak, float(magnitude.max(initial=0.0)))
@@ -142,10 +149,10 @@ class AudioWriter:
         self.clipped_samples += int(np.count_nonzero(magnitude > 1))
         bits = INTEGER_BITS.get(self.subtype)
         if bits is None or bits > 24:
-            return np.clip(samples, -1, 1)
+            return np.asarray(np.clip(samples, -1, 1))
         # libsndfile would cut the fraction off: twice the error, and an offset of half a step.
         steps = np.float32(2 ** (bits - 1))
-        limited: NDArray[np.float32] = np.clip(np.rint(samples * steps), -steps, steps - 1) / steps
+        limited: NDArray[np.floating] = np.clip(np.rint(samples * steps), -steps, steps - 1) / steps
         return limited
 
     def _outgrows_32_bits(self, frames: int) -> bool:
@@ -239,8 +246,7 @@ class AudioWriter:
                     f"{self.path}: {self.path.suffix} files cannot hold 0 samples; write .wav"
                 ) from error
             raise AudioFileError(f"{self.path}: could not be written completely") from error
-        lossy = self.subtype not in INTEGER_BITS and self.subtype not in FLOAT_SUBTYPES
-        if not lossy and info.frames != self.frames:
+        if self.is_lossless and info.frames != self.frames:
             raise AudioFileError(
                 f"{self.path}: could not be written completely "
                 f"({info.frames} of {self.frames} samples); check the disk"

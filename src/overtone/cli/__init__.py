@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from overtone import __version__
+from overtone import __version__, logs
 from overtone.cli import (
     benchmark,
+    config,
     enhance,
     evaluate,
     examples,
@@ -57,6 +58,7 @@ for command, kind in (
     (export.export, None),
     (serve.serve, None),
     (studio.studio, None),
+    (config.config, None),
 ):
     app.command(cls=kind)(command)
 app.add_typer(benchmark.app)
@@ -92,15 +94,23 @@ def overtone(
     verbose: Annotated[
         bool,
         typer.Option(
-            "-v", "--verbose", help="Show what decoders say, and where an internal error lies."
+            "-v",
+            "--verbose",
+            help="Log what is done, and show what decoders say and where an internal error lies.",
         ),
     ] = False,
 ) -> None:
     """Audio super-resolution: keeps the band a recording has, predicts the band it lost."""
     del version  # has been printed
     terminal.verbose = verbose
-    if not verbose and context.invoked_subcommand not in TALKATIVE:
+    if verbose:
+        logs.show()
+    elif context.invoked_subcommand not in TALKATIVE:
         terminal.hush()
+    settings = config.read(context)
+    for file in dict.fromkeys(setting.file for setting in settings):
+        logs.LOGGER.info("options of %s", file)
+    context.default_map = config.default_map(settings)
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from overtone.cli.options import (
     StrengthOption,
     parse_cutoff,
     parse_rate,
+    parse_selection,
 )
 from overtone.cli.printer import Printer, as_dict
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
@@ -109,6 +110,17 @@ def enhance(
             parser=parse_cutoff,
             help="Where the recording's real band ends. Default: found in the recording; guess "
             "also acts where that is not sure.",
+            show_default=False,
+        ),
+    ] = None,
+    select: Annotated[
+        list[Any] | None,
+        typer.Option(
+            "--select",
+            metavar="START-END",
+            parser=parse_selection,
+            help="Enhance only this part, such as 1:30-2:00, and keep the rest bit for bit; may be"
+            " given again.",
             show_default=False,
         ),
     ] = None,
@@ -248,6 +260,7 @@ def enhance(
             overwrite=force,
             tags=tags,
             skip_unchanged=skip_unchanged,
+            select=select or (),
             pictures=plot,
             suffix=suffix,
             dry_run=dry_run,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from overtone.errors import MissingExtraError
+from overtone.logs import printable
 
 T = TypeVar("T")
 
@@ -40,6 +41,24 @@ def parse_cutoff(text: str) -> float | str | None:
     return None if word == "auto" else word if word == "guess" else parse_hertz(text)
 
 
+def parse_seconds(text: str) -> float:
+    """Read a time: ``90``, ``1:30``, ``1:02:03.5``."""
+    if not re.fullmatch(r"(\d+:)?(\d+:)?\d+(\.\d*)?", text.strip()):
+        raise typer.BadParameter(f"{text!r} is not a time, such as 90, 1:30 or 1:02:03.5")
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def parse_selection(text: str) -> tuple[float, float]:
+    """Read a part of a recording: ``1:30-2:00``, or ``1:30-`` to its end."""
+    start, dash, end = text.partition("-")
+    if not dash:
+        raise typer.BadParameter(f"{text!r} is not a part, such as 1:30-2:00, or 1:30- to the end")
+    return parse_seconds(start or "0"), parse_seconds(end) if end.strip() else math.inf
+
+
 def parse_rate(text: str) -> int:
     """Read a sample rate in Hz."""
     rate = round(parse_hertz(text))
@@ -57,18 +76,6 @@ def parse_learning_rate(text: str) -> float:
     if not 0 < rate < math.inf:
         raise typer.BadParameter(f"{text!r} is not a learning rate, such as 3e-4")
     return rate
-
-
-def printable(text: str) -> str:
-    r"""Return ``text`` with what a terminal would obey escaped.
-
-    Example:
-        >>> print(printable("call\x1b[2J.wav"))
-        call\x1b[2J.wav
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 # Library messages speak of arguments; on the command line these are options.

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from overtone.cli import terminal
-from overtone.cli.options import in_options, printable
+from overtone.cli.options import in_options
+from overtone.logs import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -90,7 +91,7 @@ class Bar:
 @contextmanager
 def bar(verb: str) -> Iterator[Bar]:
     """Show a bar while the context lasts, if there is anyone to see."""
-    if not sys.stderr.isatty():
+    if terminal.verbose or not sys.stderr.isatty():  # a log and a bar would garble each other
         yield Bar(verb)
         return
     from rich.console import Console

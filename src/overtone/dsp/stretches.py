@@ -126,7 +126,7 @@ def describe(stretches: Sequence[Stretch]) -> str:
         names = [("left", "right")[c] if sides else f"channel {c + 1}" for c in channels]
         who = f"{' and '.join(names)}: " if len(by_channels) > 1 else ""
         words = [_band(parts[0].cutoff)]
-        words += [f"{_band(part.cutoff)} from {_clock(part.start_s)}" for part in parts[1:]]
+        words += [f"{_band(part.cutoff)} from {clock(part.start_s)}" for part in parts[1:]]
         more = f", {len(words) - 1} changes in all" if len(words) > MOST_SAID else ""
         said.append(who + ", then ".join(words[:MOST_SAID]) + more)
     return "; ".join(said)
@@ -140,7 +140,8 @@ def _band(cutoff: CutoffEstimate) -> str:
     return f"{round(cutoff.cutoff_hz, -1) / 1000:g} kHz"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time as people write it: ``0:31``, ``1:02:05``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,9 @@ MAX_CHANNELS = 64
 WIDEST = 8
 GUESS = "guess"
 """In place of a cutoff: where none can be found for sure, take the best guess."""
+Times = Sequence[tuple[float, float]]
+"""Selections, each from a start to an end in seconds."""
+SHORTEST_SELECTION_S = 0.1  # room for a crossfade at either end
 MAX_STRENGTH_DB = 40.0
 # The perceptual end: there ViSQOL is highest, and held-out LSD as low as anywhere.
 DEFAULT_FIDELITY = 0.0
@@ -146,3 +151,18 @@ def check_strength(info: ModelInfo, strength_db: float) -> None:
             f"model {info.name!r} cannot change its strength: leave strength_db out, or use"
             " another model"
         )
+
+
+def checked_times(select: Times) -> list[tuple[float, float]]:
+    """Return selections in order of time; raise InvalidInputError for what cannot be one."""
+    found = sorted((float(start), float(end)) for start, end in select)
+    for start, end in found:
+        if not (0 <= start < math.inf and end - start >= SHORTEST_SELECTION_S):
+            raise InvalidInputError(
+                f"select {start:g} to {end:g} s: must end {SHORTEST_SELECTION_S:g} s or more after"
+                " its start"
+            )
+    for (_, end), (start, _) in pairwise(found):
+        if start < end:
+            raise InvalidInputError(f"select: two selections overlap at {start:g} s; join them")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -24,10 +25,12 @@ from overtone.files import temporary_folder
 from overtone.inference import hub
 from overtone.inference.blend import BlendedModel
 from overtone.inference.checks import (
+    Times,
     as_recording,
     check_channels,
     check_strength,
     checked_fidelity,
+    checked_times,
     whole_rate,
 )
 from overtone.inference.family import Model
@@ -42,9 +45,17 @@ from overtone.inference.planning import (
     split,
 )
 from overtone.inference.reports import Enhanced, EnhanceReport
+from overtone.inference.selection import (
+    Kept,
+    plan_parts,
+    selected_stream,
+    summary,
+)
 from overtone.inference.switching import Stream, SwitchingStream
 
 FloatArray = NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
 
 # 40 dB over full scale is no recording, but integers that someone stored as floats.
 OVERSCALED = 100.0
@@ -197,7 +208,8 @@ class Enhancer:
         begun = time.perf_counter()
         rate, channels = whole_rate(sample_rate), as_recording(samples)
         plan = self.plan(channels, rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
-        out = np.concatenate(list(self._run(split(channels, rate), rate, len(channels), plan)), 1)
+        stream = self.stream(rate, len(channels), plan)
+        out = np.concatenate(list(_run(split(channels, rate), stream)), 1)
         report = self._report(
             plan,
             rate,
@@ -221,6 +233,7 @@ class Enhancer:
         file_format: str = "wav",
         copy_to: str | os.PathLike[str] | None = None,
         skip_unchanged: bool = False,
+        select: Times = (),
         progress: Callable[[float], None] | None = None,
     ) -> EnhanceReport:
         """Enhance a file of any length in bounded memory; arguments as in :meth:`enhance`.
@@ -235,6 +248,10 @@ class Enhancer:
         file is copied bit for bit, or nothing written if ``skip_unchanged``. ``copy_to`` is where
         the copy goes if ``destination``, whose format then does not matter, was nobody's wish.
 
+        ``select`` lists ``(start, end)`` in seconds, ``math.inf`` for the file's end: only these
+        parts are enhanced, each by what is found in it. Outside, a lossless output of the same rate
+        has the source's samples, bit for bit; of another rate, the source resampled.
+
         The extension of a film (.mp4, .mov, .mkv, .webm) keeps the pictures of the source as they
         are and replaces its sound.
 
@@ -244,6 +261,7 @@ class Enhancer:
             InvalidInputError: a rate or the cutoff cannot be used.
         """
         begun = time.perf_counter()
+        times = checked_times(select)
         with AudioReader(source) as reader:
             info = reader.info
             rate = whole_rate(info.sample_rate, f"{reader.path}: sample rate")
@@ -251,23 +269,32 @@ class Enhancer:
             check_channels(channels, name=str(reader.path))
             wanted_rate = None if output_rate is None else whole_rate(output_rate)
             at_once = block_frames(channels, rate, wanted_rate)
-            plan = self.plan(
-                reader.blocks(at_once), rate, output_rate=output_rate, cutoff_hz=cutoff_hz
+            planned = partial(
+                self.plan, sample_rate=rate, output_rate=output_rate, cutoff_hz=cutoff_hz
             )
+            sound = partial(reader.blocks, at_once)
+            parts = plan_parts(times, rate, sound, planned, str(reader.path))
+            plan = summary(parts, rate) if parts else planned(sound())
             frames = 0
 
             def counted() -> Iterator[FloatArray]:
                 nonlocal frames
-                for block in reader.blocks(at_once):
+                for block in reader.precise_blocks(at_once) if kept else sound():
                     frames += block.shape[1]
-                    yield block
+                    if kept:
+                        kept.push(block)
+                    yield block.astype(np.float32, copy=False)
                     if progress and info.frames:
                         progress(min(1.0, frames / info.frames))
 
-            written_to, action, clipped = "", "written", 0
+            written_to, action, clipped, lossy = "", "written", 0, ""
             left: tuple[str, ...] = ()
             untouched = plan.extend_from_hz is None and plan.output_rate == rate and tags
             copy = _copy_path(info, source, destination, copy_to, subtype) if untouched else None
+            logger.info("%s: %s", reader.path, info)
+            logger.info("%s: %s", reader.path, plan)
+            keeps = bool(parts) and plan.output_rate == rate and copy is None
+            kept = Kept(parts, channels) if keeps else None
             if copy is not None:
                 for _ in counted():  # so that a damaged file is no less an error
                     pass
@@ -285,11 +312,18 @@ class Enhancer:
                     tags=tags,
                     file_format=file_format,
                 ) as writer:
-                    for out in self._run(counted(), rate, channels, plan):
-                        writer.write(out)
+                    stream = (
+                        selected_stream(parts, rate, channels, self.stream)
+                        if parts
+                        else self.stream(rate, channels, plan)
+                    )
+                    for out in _run(counted(), stream):
+                        writer.write(kept.restored(out) if kept else out)
                 clipped, left = writer.clipped_samples, writer.left_behind
+                if parts and (isinstance(writer, VideoWriter) or not writer.is_lossless):
+                    lossy = "a lossy format changes the rest a little, too"
                 written_to = str(_name(destination))
-        warnings = filter(None, (plan.warning, _overscaled(reader.peak), reader.doubt))
+        warnings = filter(None, (plan.warning, _overscaled(reader.peak), reader.doubt, lossy))
         plan = replace(plan, warning="; ".join(warnings))
         return self._report(
             plan,
@@ -302,6 +336,7 @@ class Enhancer:
             clipped_samples=clipped,
             left_behind=left,
             action=action,
+            selected=tuple(times),
         )
 
     def _report(
@@ -434,14 +469,6 @@ class Enhancer:
             lines_hz=cutoff.lines_hz,
         )
 
-    def _run(
-        self, blocks: Iterable[FloatArray], sample_rate: int, channels: int, plan: Plan
-    ) -> Iterator[FloatArray]:
-        stream = self.stream(sample_rate, channels, plan)
-        for block in blocks:
-            yield stream.push(block)
-        yield stream.flush()
-
 
 def enhance(
     samples: ArrayLike,
@@ -465,6 +492,12 @@ def enhance(
     """
     enhancer = Enhancer(model, device=device, fidelity=fidelity, strength_db=strength_db)
     return enhancer.enhance(samples, sample_rate, output_rate=output_rate, cutoff_hz=cutoff_hz)
+
+
+def _run(blocks: Iterable[FloatArray], stream: Stream) -> Iterator[FloatArray]:
+    for block in blocks:
+        yield stream.push(block)
+    yield stream.flush()
 
 
 def _overscaled(peak: float) -> str:

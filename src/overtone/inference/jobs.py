@@ -24,6 +24,7 @@ from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, fin
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
 from overtone.files import real_path, sweep, temporary_folder
+from overtone.inference.checks import Times, checked_times
 from overtone.stores import fetched, is_remote, path_of, store
 
 if TYPE_CHECKING:
@@ -260,6 +261,7 @@ class Settings:
     overwrite: bool = False
     tags: bool = True
     skip_unchanged: bool = False
+    select: Times = ()
 
 
 class EnhancesFiles(Protocol):
@@ -277,6 +279,7 @@ class EnhancesFiles(Protocol):
         tags: bool = True,
         copy_to: Path | None = None,
         skip_unchanged: bool = False,
+        select: Times = (),
         progress: Callable[[float], None] | None = None,
     ) -> EnhanceReport:
         """Enhance ``source`` into ``destination``."""
@@ -304,6 +307,7 @@ def enhance_files(
     overwrite: bool = False,
     tags: bool = True,
     skip_unchanged: bool = False,
+    select: Times = (),
     pictures: bool = False,
     suffix: str | None = None,
     dry_run: bool = False,
@@ -325,8 +329,8 @@ def enhance_files(
         output: a file for one source, or a folder; None writes ``call.enhanced.wav`` beside
             ``call.wav``. An open binary file takes the sound of one source, as WAV.
         model: and ``device``, ``fidelity``, ``strength_db``: as :class:`Enhancer` has them.
-        output_rate: and ``cutoff_hz``, ``subtype``, ``overwrite``, ``tags``, ``skip_unchanged``: as
-            :meth:`Enhancer.enhance_file` has them.
+        output_rate: and ``cutoff_hz``, ``subtype``, ``overwrite``, ``tags``, ``skip_unchanged``,
+            ``select``: as :meth:`Enhancer.enhance_file` has them.
         pictures: a picture will be written beside each output, and its name must be free too.
         suffix: of the outputs' names, in place of ``.enhanced``.
         dry_run: do nothing, and return what would be written, as each outcome's ``planned``.
@@ -366,6 +370,7 @@ def enhance_files(
         overwrite=overwrite,
         tags=tags,
         skip_unchanged=skip_unchanged,
+        select=checked_times(select),
     )
     tasks, outcomes = _plan_tasks(sources, output, pictures=pictures, suffix=suffix)
     if shard is not None:
@@ -534,6 +539,7 @@ def _enhance_one(
                     tags=settings.tags,
                     copy_to=here.copy_to,
                     skip_unchanged=settings.skip_unchanged,
+                    select=settings.select,
                     progress=progress,
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from overtone.families import FAMILIES
 from overtone.inference.family import FORMAT_VERSION, METADATA_KEY, Model, ModelInfo
 from overtone.inference.hub import HUB, from_hub, in_folder
 from overtone.inference.network import open_session, read_metadata
+
+logger = logging.getLogger(__name__)
 
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
 DEFAULT_MODEL = "speech"
@@ -52,7 +55,9 @@ def load_model(
     """
     path = model_path(name_or_path)
     info = read_info(path)
-    return runtime(info.kind)(path, open_session(path, device, threads), info)
+    session = open_session(path, device, threads)
+    logger.info("model %s from %s on %s", info.name, path, session.get_providers()[0])
+    return runtime(info.kind)(path, session, info)
 
 
 def list_models() -> list[ModelInfo]:

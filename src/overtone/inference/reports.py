@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overtone.dsp.bandwidth import CutoffEstimate
-from overtone.dsp.stretches import Stretch
+from overtone.dsp.stretches import Stretch, clock
 from overtone.dsp.stretches import describe as describe_stretches
 from overtone.inference.planning import MUSIC_BELOW
 
@@ -26,7 +27,8 @@ class EnhanceReport:
     then empty) or, for arrays, "returned". ``left_behind`` names what the source carries besides
     sound and the destination's format has no place for. ``stretches`` are the parts of one
     bandwidth each, as in :class:`~overtone.inference.planning.Plan`; ``speech`` is how likely the
-    recording is speech rather than music, if that chose the model.
+    recording is speech rather than music, if that chose the model. ``selected`` are the parts, in
+    seconds, that were to be enhanced, if not all.
     """
 
     source: str
@@ -46,6 +48,7 @@ class EnhanceReport:
     action: str = "written"
     stretches: tuple[Stretch, ...] = ()
     speech: float | None = None
+    selected: tuple[tuple[float, float], ...] = ()
 
     @property
     def realtime_factor(self) -> float:
@@ -64,13 +67,24 @@ class EnhanceReport:
         del report["cutoff"]["transition"]  # dozens of numbers for no reader
         report["cutoff"]["lines_hz"] = list(self.cutoff.lines_hz)
         stretches = [stretch.to_dict() for stretch in self.stretches]
-        return report | {"left_behind": list(self.left_behind), "stretches": stretches}
+        selected = [[start, None if math.isinf(end) else end] for start, end in self.selected]
+        return report | {
+            "left_behind": list(self.left_behind),
+            "stretches": stretches,
+            "selected": selected,
+        }
 
     def __str__(self) -> str:
         parts = [
             f"{_kilohertz(self.input_rate)} -> {_kilohertz(self.output_rate)} kHz",
             self._cutoff_in_words(),
         ]
+        if self.selected:
+            spans = " and ".join(
+                f"{clock(start)} to {'the end' if math.isinf(end) else clock(end)}"
+                for start, end in self.selected
+            )
+            parts.append(f"only {spans}")
         if self.changed:
             why = "; ".join(filter(None, (self._content_in_words(), self.warning)))
             parts.append(f"model {self.model}" + (f" ({why})" if why else ""))

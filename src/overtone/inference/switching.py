@@ -39,6 +39,12 @@ class Stream(Protocol):
         ...
 
 
+def first_sample(start: int, sample_rate: int) -> int:
+    """Return the first sample that a stream takes which has its say from ``start`` on."""
+    early = max(0, start - round(EARLY_S * sample_rate))
+    return early // sample_rate * sample_rate
+
+
 @dataclass
 class Voice:
     """One stream of several, which has its say from ``start`` to ``end``, in input samples.
@@ -78,8 +84,7 @@ class SwitchingStream:
 
         It is made when its time comes.
         """
-        early = max(0, start - round(EARLY_S * self._rate_in))
-        first = early // self._rate_in * self._rate_in
+        first = first_sample(start, self._rate_in)
         self._voices.append(Voice(begin, channels, start, end, first, taken=first))
 
     def end(self, channels: tuple[int, ...], at: int) -> None:
