@@ -84,6 +84,27 @@ def test_gentle_filters_are_found_or_left_open(recording) -> None:
     assert errors.max() < 0.25
 
 
+@pytest.mark.parametrize(
+    ("name", "cutoff_hz", "order"),
+    [
+        ("speech_en_48k", 2000, 8),
+        ("speech_en_48k", 2000, 10),
+        ("speech_en_48k", 5500, 8),
+        ("speech_nl_48k", 2000, 10),
+        ("speech_nl_48k", 8000, 6),
+    ],
+)
+def test_a_gentle_slope_down_to_the_dither_is_no_edge(
+    recording, rng, name, cutoff_hz, order
+) -> None:
+    samples, rate = recording(name)
+    y = signal.sosfilt(signal.butter(order, cutoff_hz, fs=rate, output="sos"), samples)
+    y = np.round(32768 * y + rng.random(y.shape) - rng.random(y.shape)) / 32768
+    estimate = estimate_cutoff(y, rate)
+    assert estimate.verdict != "full band"
+    assert (estimate.cutoff_hz or 0) < 1.15 * cutoff_hz
+
+
 @pytest.mark.parametrize("name", SPEECH)
 @pytest.mark.parametrize("low_rate", [2000, 4000, 8000, 16000])
 @pytest.mark.parametrize("bits", [16, 32])

@@ -26,7 +26,7 @@ from overtone.dsp.bandwidth_model import (
     band_centres,
     build_hypotheses,
 )
-from overtone.dsp.cliffs import EDGE_OF_CLIFF, GAP_BANDS, find_cliffs, is_flat
+from overtone.dsp.cliffs import EDGE_OF_CLIFF, GAP_BANDS, find_cliffs, is_flat, steepness_db
 from overtone.dsp.images import MirrorMeter
 from overtone.dsp.lines import ENOUGH_FRAMES, find_lines, without
 from overtone.dsp.stft import frames, hann
@@ -72,6 +72,12 @@ MIRROR_EDGE, MIRROR_CONFIDENCE = 0.96, 0.95
 """Recordings end a little below the mirror that their images are made by."""
 LOWER, HIGHER = 0.87, 1.12
 """A cliff at such a part of the posterior's cutoff is the same, which it knows better."""
+ALLOWED = 0.18
+"""It must not rule out a cliff, which else is the end of a gentle slope: so probable must an edge
+at EDGE_NEAR of the cliff or above be, of all edges."""
+EDGE_NEAR = 0.93
+STEEP_DB = 11.0
+"""Where it is undecided, besides, a cliff is steeper than a gentle slope."""
 CERTAIN = 0.95
 """If it is so certain of a cutoff within the cliff's fall, that counts as much as the edge."""
 FULL_BAND_RATIO = 0.97
@@ -303,8 +309,8 @@ def decide(
 ) -> CutoffEstimate:
     """Score every hypothesis against ``[views, bands]`` and sum the posterior up to an answer.
 
-    A cliff speaks for itself where the posterior is undecided, contradicts it, or was not asked
-    for lack of sound, if ``weigh`` is off.
+    A cliff speaks for itself where the posterior is undecided, holds another edge for likelier, or
+    was not asked for lack of sound, if ``weigh`` is off; not where the posterior rules it out.
     """
     nyquist_hz = sample_rate / 2
     if nyquist_hz < 2 * LOWEST_CUTOFF_HZ:
@@ -312,6 +318,8 @@ def decide(
     found = _weigh(views_db, sample_rate, frame_samples) if weigh else UNSURE
     cliff_hz, foot_hz, drop_db, flat = _cliff(views_db, sample_rate, frame_samples)
     if cliff_hz < LOWEST_CLIFF_HZ or drop_db < CLIFFS_DB[found.verdict][flat]:
+        return found
+    if _is_slope(found, cliff_hz, views_db, sample_rate):
         return found
     if found.verdict == "band-limited" and found.cutoff_hz:
         if LOWER < cliff_hz / found.cutoff_hz < HIGHER:
@@ -348,6 +356,22 @@ def _cliff(
         if gap_bands == GAP_BANDS:
             best = float(EDGE_OF_CLIFF * edge_hz), foot_hz, float(drop_db), False
     return best
+
+
+def _is_slope(found: CutoffEstimate, cliff_hz: float, views_db: Floats, sample_rate: int) -> bool:
+    """Tell whether a cliff above what the posterior ``found`` is where a gentle slope ends."""
+    likely_hz = found.cutoff_hz or found.guess_hz
+    if found.verdict == "full band" or likely_hz is None or likely_hz > cliff_hz:
+        return False
+    hypotheses = build_hypotheses(sample_rate)
+    posterior, _ = hypotheses.posterior(views_db)
+    edge = hypotheses.cutoffs_hz < FULL_BAND_RATIO * hypotheses.nyquist_hz
+    there = edge & (hypotheses.cutoffs_hz > EDGE_NEAR * cliff_hz)
+    if posterior[there].sum() < ALLOWED * posterior[edge].sum():
+        return True
+    strongest = views_db.max(axis=0)
+    steep_db = steepness_db(np.maximum(strongest, strongest.max() - DYNAMIC_RANGE_DB))
+    return found.verdict == "unsure" and steep_db < STEEP_DB
 
 
 def _weigh(views_db: Floats, sample_rate: int, frame_samples: int) -> CutoffEstimate:

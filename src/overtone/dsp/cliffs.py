@@ -13,6 +13,8 @@ SHOULDER_BANDS, GAP_BANDS = 8, 3
 """Of a cliff: all of a third of an octave is higher than all that is an eighth of one above it."""
 DIPS = 2
 """But for so many bands."""
+BROW_BANDS, BROW_GAP_BANDS = 3, 1
+"""Where it falls the most steeply: from all of an eighth of an octave to all above it."""
 BRINK_DB = 10.0
 """The edge is where the level has fallen so far."""
 FLAT_BANDS, FLAT_DB, FLAT_PART = 12, 2.0, 0.9
@@ -47,6 +49,16 @@ def find_cliffs(
         brink = np.sort(levels_db[row, at[row] : at[row] + SHOULDER_BANDS])[-2] - BRINK_DB
         last[row] = end - 1 - np.argmax(levels_db[row, :end][::-1] > brink)
     return last, foot, down_db
+
+
+def steepness_db(levels_db: NDArray[np.floating]) -> float:
+    """How far ``levels_db [bands]`` fall where they do so the most steeply, for good.
+
+    The slope of a gentle filter falls as far as a resampler's edge, but not so at once.
+    """
+    above = np.maximum.accumulate(levels_db[::-1])[::-1][BROW_BANDS + BROW_GAP_BANDS :]
+    brows = np.lib.stride_tricks.sliding_window_view(levels_db, BROW_BANDS).min(axis=1)
+    return float((brows[: above.size] - above).max(initial=0.0))
 
 
 def is_flat(levels_db: NDArray[np.floating], foot: int) -> bool:
