@@ -68,9 +68,9 @@ def test_the_datasets_are_those_of_kuleshovs_script(archive):
     with h5py.File(archive) as file:
         assert file["data"].shape == file["label"].shape == (5, 64, 1)
         assert file["data"].dtype == file["label"].dtype == np.float32
-        assert file.attrs["overtone_version"] == __version__
+        assert file.attrs["overtone_version"].decode() == __version__
         assert file.attrs["sample_rate"] == 16000
-        assert "Chebyshev" in file.attrs["filter"]
+        assert b"Chebyshev" in file.attrs["filter"]
 
 
 @pytest.mark.parametrize("interpolate", [True, False])
@@ -133,11 +133,13 @@ def test_a_file_cut_short_is_refused(archive, keep):
         (lambda f: f.attrs.pop("schema"), "no archive of overtone's"),
         (
             lambda f: f.attrs.modify("schema_version", 99),
-            "schema version 99, this overtone reads 1",
+            "schema version 99, this overtone reads 2",
         ),
         (lambda f: f.attrs.pop("scale"), "attributes are damaged"),
         (lambda f: f.attrs.modify("scale", -4), "attributes are damaged"),
-        (lambda f: f.attrs.create("colour", "red"), "attributes are damaged"),
+        (lambda f: f.attrs.create("colour", 1), "attributes are damaged"),
+        # A string of variable length: not even read.
+        (lambda f: f.attrs.create("corpus", "c"), "attributes are damaged"),
         (lambda f: f.pop("patch_file"), "damaged"),
         (lambda f: f.pop("label"), "damaged"),
         (lambda f: f.attrs.modify("dimension", 128), r"data \(5, 64, 1\) .* should be"),

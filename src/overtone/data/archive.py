@@ -26,7 +26,7 @@ from overtone.dsp.decimation import FILTER_ORDER, FILTER_RIPPLE_DB
 from overtone.errors import InvalidInputError, MissingExtraError
 from overtone.files import atomic_write, first_line
 
-SCHEMA, SCHEMA_VERSION = "overtone-patches", 1
+SCHEMA, SCHEMA_VERSION = "overtone-patches", 2
 LOW_PASS = (
     f"scipy.signal.decimate: Chebyshev I, order {FILTER_ORDER}, {FILTER_RIPPLE_DB} dB, zero phase"
 )
@@ -134,9 +134,10 @@ def _fill(
     lengths: NDArray[np.int64],
     pieces: Iterator[Piece],
 ) -> None:
+    # Strings have a fixed length: variable ones may differ in bytes that nobody reads, and lie in
+    # a heap over which the HDF5 library can loop for ever, once it is damaged.
     for name, value in info.attributes().items():
-        file.attrs[name] = value
-    # Fixed-length strings: variable ones may differ in bytes that nobody reads.
+        file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
     names = np.array([source.name.encode() for source in sources])
     file.create_dataset("file_name", data=names)
     file.create_dataset("file_sha256", data=np.array([s.sha256.encode() for s in sources]))
@@ -288,21 +289,27 @@ def _own(file: Any, name: str, kind: str, axes: int) -> Any:
     return dataset
 
 
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def _read_info(path: Path, file: Any) -> ArchiveInfo:
     try:
+        # What has no fixed length is not read; see _fill.
         attributes = {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in file.attrs.items()
+            name: _plain(file.attrs[name]) if file.attrs.get_id(name).dtype.kind != "O" else None
+            for name in file.attrs
         }
     except (KeyError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise InvalidInputError(f"{path}: damaged ({error}); prepare it again") from error
-    if str(attributes.get("schema")) != SCHEMA:
+    version = attributes.get("schema_version", SCHEMA_VERSION)
+    if version == SCHEMA_VERSION and attributes.get("schema") != SCHEMA:
         raise InvalidInputError(
             f"{path}: an HDF5 file, but no archive of overtone's (no attribute schema ="
             f" {SCHEMA!r}); make one with overtone prepare"
         )
-    version = attributes.get("schema_version")
-    if str(version) != str(SCHEMA_VERSION):
+    if version != SCHEMA_VERSION:
         raise InvalidInputError(
             f"{path}: schema version {version}, this overtone reads {SCHEMA_VERSION}; prepare it"
             " again"
