@@ -16,8 +16,10 @@ import platform
 import re
 import shutil
 import stat
+import sys
 import tempfile
 import tomllib
+import unicodedata
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -30,6 +32,11 @@ TEMPORARY_SUFFIX = ".overtone-tmp"
 KEPT_NAME_BYTES = 128
 MAX_TEXT_BYTES = 1 << 24
 
+ON_WINDOWS = os.name == "nt"
+# There call.wav and Call.wav are one file, whichever way an accent is written.
+FOLDS_NAMES = ON_WINDOWS or sys.platform == "darwin"
+
+_RESERVED = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³]")
 _TEMPORARY = re.compile(rf"\.([0-9a-f]{{8}})-(\d+)-\w+{re.escape(TEMPORARY_SUFFIX)}$")
 _KINDS = {
     stat.S_IFDIR: "folder",
@@ -189,14 +196,40 @@ def _parsed(parse: Callable[[str], Any], text: str) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def name_problem(name: str) -> str:
+    """Return why Windows would not write a file of this name, or write another one; else "".
+
+    Example:
+        >>> name_problem("aux.enhanced.wav")
+        'Windows keeps the name AUX for itself'
+        >>> name_problem("call.wav")
+        ''
+    """
+    if name.endswith((".", " ")):
+        return "Windows drops a dot or space at the end"
+    if found := set(name) & set('<>:"/\\|?*') or {c for c in name if c < " "}:
+        return f"Windows has no {min(found)!r} in names"
+    stem = name.partition(".")[0].rstrip().upper()
+    return f"Windows keeps the name {stem} for itself" if _RESERVED.fullmatch(stem) else ""
+
+
+def one_place(path: str) -> str:
+    """Return the same text for all spellings of a path that the system takes for one file."""
+    if not FOLDS_NAMES:
+        return path
+    return unicodedata.normalize("NFC", path).casefold()
+
+
 def refuse_existing(
     path: Path, overwrite: bool = False, *, error: type[OvertoneError] = InvalidInputError
 ) -> None:
     """Raise ``error`` unless ``path`` may be written.
 
     A file that exists may be with ``overwrite``; a folder, device, pipe or socket never, nor a link
-    to one.
+    to one. On Windows a name that it would not keep is refused, too.
     """
+    if ON_WINDOWS and (problem := name_problem(path.name)):
+        raise error(f"{path}: {problem}; give another name")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -151,6 +151,7 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
             "copy_to": None,
             "skip_unchanged": True,
             "select": [(90, 120.5), (3723, math.inf)],
+            "target_lufs": None,
         }
     ]
     overtone("enhance", "a.wav", "--cutoff", "auto")
@@ -164,6 +165,7 @@ def test_options_reach_the_enhancer(recordings, overtone, copier):
         "copy_to": Path("a.enhanced.wav"),
         "skip_unchanged": False,
         "select": [],
+        "target_lufs": None,
     }
 
 

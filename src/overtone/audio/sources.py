@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +69,8 @@ def _meant_by(argument: str, exclude: Path | None, failures: list[Failure]) -> l
     path = path_of(argument)
     if not argument:
         raise InvalidInputError('"": an empty name; give that of a file or folder')
+    if not argument.isascii() and not is_remote(path) and not path.exists():
+        path = _as_spelled(path)
     if path.is_dir():
         sources = [Source(file, path) for file in _audio_in(path, exclude, failures)]
     elif glob.has_magic(argument) and not path.exists():
@@ -81,6 +85,16 @@ def _meant_by(argument: str, exclude: Path | None, failures: list[Failure]) -> l
     if not sources:
         raise InvalidInputError("no audio file found here")
     return sources
+
+
+def _as_spelled(path: Path) -> Path:
+    """Return the file of this name whose accents are spelled otherwise, as macOS does it."""
+    wanted = unicodedata.normalize("NFC", path.name)
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            if unicodedata.normalize("NFC", other.name) == wanted:
+                return other
+    return path
 
 
 def is_enhanced(path: Path, mark: str = ENHANCED_MARK) -> bool:

@@ -29,6 +29,7 @@ from overtone.cli.options import (
     ShardOption,
     StrengthOption,
     parse_cutoff,
+    parse_lufs,
     parse_rate,
     parse_selection,
 )
@@ -126,6 +127,17 @@ def enhance(
     ] = None,
     fidelity: FidelityOption = None,
     strength_db: StrengthOption = 0.0,
+    target_lufs: Annotated[
+        Any,
+        typer.Option(
+            "--target-lufs",
+            metavar="none|LUFS",
+            parser=parse_lufs,
+            help="Bring the output to a loudness, such as -16; peaks stay below -1 dBTP. Default:"
+            " none.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = Device.AUTO,
     jobs: JobsOption = None,
     cluster: ClusterOption = None,
@@ -145,6 +157,14 @@ def enhance(
             "--results", metavar="FILE", help="Write a row a file, as .jsonl or .parquet."
         ),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on until Ctrl-C: enhance what comes into the folders, once it has stopped"
+            " growing.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be written.")
     ] = False,
@@ -215,7 +235,8 @@ def enhance(
     overtone enhance recordings/ "tapes/*.mp3" -o enhanced/ -j 4
     overtone enhance old.mp3 -o new.flac --cutoff 5.5k --rate 44.1k --plot
     """
-    from overtone.inference.jobs import enhance_files
+    from overtone.cli.watch import arrivals
+    from overtone.inference.jobs import Outcome, enhance_files
     from overtone.manifest import read_manifest
     from overtone.manifest import results as write_results
 
@@ -226,6 +247,8 @@ def enhance(
     source, target = _ends(files or [], output)
     if (plot or html) and output is not None and MARK in output:
         raise InvalidInputError(f"--{'plot' if plot else 'html'} needs an output on this machine")
+    if watch and (manifest or PIPE in (*(files or []), output) or dry_run or shard):
+        raise InvalidInputError("--watch takes folders, and no --manifest, --shard or --dry-run")
     if plot and not isinstance(target, str | None):
         raise InvalidInputError("--plot needs an output with a name, not -")
     if html and not (isinstance(source, list) and isinstance(target, str | None)):
@@ -242,13 +265,9 @@ def enhance(
         printer.outcome(done)
         write(as_dict(done))
 
-    with (
-        _ended_by_signal(),
-        printer.progress(),
-        write_results(results, overwrite=force or resume) as write,
-    ):
+    def run(source: Any, target: str | BinaryIO | None) -> None:
         enhance_files(
-            read_manifest(manifest) if manifest else source,
+            source,
             target,
             model=model,
             device=device.value,
@@ -261,10 +280,11 @@ def enhance(
             tags=tags,
             skip_unchanged=skip_unchanged,
             select=select or (),
+            target_lufs=target_lufs,
             pictures=plot,
             suffix=suffix,
             dry_run=dry_run,
-            resume=resume,
+            resume=resume or (watch and not force),
             shard=shard,
             jobs=jobs,
             cluster=cluster,
@@ -273,6 +293,22 @@ def enhance(
             progress=printer.advance,
             on_outcome=tell,
         )
+
+    with _ended_by_signal(), write_results(results, overwrite=force or resume) as write:
+        if watch:
+            try:
+                for names, folder in arrivals(files or [], output, suffix):
+                    try:
+                        with printer.progress():
+                            run(names, folder)
+                    except InvalidInputError as error:  # such as two files for one name
+                        printer.outcome(Outcome(Path(names[0]), error=str(error)))
+                        errors += 1
+            except KeyboardInterrupt:
+                pass  # the way to end it
+        else:
+            with printer.progress():
+                run(read_manifest(manifest) if manifest else source, target)
     raise typer.Exit(1 if errors else 0)
 
 

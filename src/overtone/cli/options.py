@@ -59,6 +59,17 @@ def parse_selection(text: str) -> tuple[float, float]:
     return parse_seconds(start or "0"), parse_seconds(end) if end.strip() else math.inf
 
 
+def parse_lufs(text: str) -> float | None:
+    """Read a loudness: ``-16``, or ``none``."""
+    word = text.strip().lower().removesuffix("lufs")
+    if word == "none":
+        return None
+    try:
+        return float(word)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a loudness, such as -16, or none") from None
+
+
 def parse_rate(text: str) -> int:
     """Read a sample rate in Hz."""
     rate = round(parse_hertz(text))
@@ -86,6 +97,7 @@ OPTIONS = {
     "level_dbfs": "--level",
     "analysis_s": "--analysis",
     "timeout_s": "--timeout",
+    "target_lufs": "--target-lufs",
 }
 
 

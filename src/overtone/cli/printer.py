@@ -100,7 +100,11 @@ def bar(verb: str) -> Iterator[Bar]:
     # The reports may go to a file while the bar is on the terminal: redirect neither.
     console = Console(stderr=True)
     with Progress(
-        console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        speed_estimate_period=300,  # a step of a long file may take a while
     ) as progress:
         yield Bar(verb, progress)
 

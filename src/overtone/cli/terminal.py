@@ -40,7 +40,9 @@ def hush() -> None:
     if ours is None or sys.stderr is not ours or ours.fileno() != 2:
         return  # someone has replaced it already
     own = os.dup(2)
-    sys.stderr = open(own, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115, PTH123
+    sys.stderr = open(  # noqa: SIM115, PTH123
+        own, "w", buffering=1, encoding=ours.encoding, errors="backslashreplace"
+    )
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

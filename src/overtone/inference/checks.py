@@ -28,6 +28,7 @@ GUESS = "guess"
 """In place of a cutoff: where none can be found for sure, take the best guess."""
 Times = Sequence[tuple[float, float]]
 """Selections, each from a start to an end in seconds."""
+LOWEST_LUFS, HIGHEST_LUFS = -70.0, -5.0
 SHORTEST_SELECTION_S = 0.1  # room for a crossfade at either end
 MAX_STRENGTH_DB = 40.0
 # The perceptual end: there ViSQOL is highest, and held-out LSD as low as anywhere.
@@ -151,6 +152,18 @@ def check_strength(info: ModelInfo, strength_db: float) -> None:
             f"model {info.name!r} cannot change its strength: leave strength_db out, or use"
             " another model"
         )
+
+
+def check_loudness(target_lufs: float | None, select: Times) -> None:
+    """Raise InvalidInputError for a loudness that cannot be asked for."""
+    if target_lufs is None:
+        return
+    if not LOWEST_LUFS <= target_lufs <= HIGHEST_LUFS:
+        raise InvalidInputError(
+            f"target_lufs is {target_lufs:g}; give {LOWEST_LUFS:g} to {HIGHEST_LUFS:g}, such as -16"
+        )
+    if select:
+        raise InvalidInputError("target_lufs changes all, select keeps the rest: give one of both")
 
 
 def checked_times(select: Times) -> list[tuple[float, float]]:

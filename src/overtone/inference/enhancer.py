@@ -28,12 +28,14 @@ from overtone.inference.checks import (
     Times,
     as_recording,
     check_channels,
+    check_loudness,
     check_strength,
     checked_fidelity,
     checked_times,
     whole_rate,
 )
 from overtone.inference.family import Model
+from overtone.inference.levelling import Leveller
 from overtone.inference.model import MUSIC_MODEL, load_model, model_path, read_info
 from overtone.inference.pipeline import EnhanceStream
 from overtone.inference.planning import (
@@ -51,6 +53,7 @@ from overtone.inference.selection import (
     selected_stream,
     summary,
 )
+from overtone.inference.sound import Sound
 from overtone.inference.switching import Stream, SwitchingStream
 
 FloatArray = NDArray[np.float32]
@@ -234,6 +237,7 @@ class Enhancer:
         copy_to: str | os.PathLike[str] | None = None,
         skip_unchanged: bool = False,
         select: Times = (),
+        target_lufs: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> EnhanceReport:
         """Enhance a file of any length in bounded memory; arguments as in :meth:`enhance`.
@@ -252,6 +256,9 @@ class Enhancer:
         parts are enhanced, each by what is found in it. Outside, a lossless output of the same rate
         has the source's samples, bit for bit; of another rate, the source resampled.
 
+        ``target_lufs`` brings the output to a loudness (ITU-R BS.1770), by one gain for all of it,
+        as far as its true peak stays at or below -1 dBTP.
+
         The extension of a film (.mp4, .mov, .mkv, .webm) keeps the pictures of the source as they
         are and replaces its sound.
 
@@ -262,6 +269,7 @@ class Enhancer:
         """
         begun = time.perf_counter()
         times = checked_times(select)
+        check_loudness(target_lufs, times)
         with AudioReader(source) as reader:
             info = reader.info
             rate = whole_rate(info.sample_rate, f"{reader.path}: sample rate")
@@ -272,31 +280,18 @@ class Enhancer:
             planned = partial(
                 self.plan, sample_rate=rate, output_rate=output_rate, cutoff_hz=cutoff_hz
             )
-            sound = partial(reader.blocks, at_once)
-            parts = plan_parts(times, rate, sound, planned, str(reader.path))
-            plan = summary(parts, rate) if parts else planned(sound())
-            frames = 0
-
-            def counted() -> Iterator[FloatArray]:
-                nonlocal frames
-                for block in reader.precise_blocks(at_once) if kept else sound():
-                    frames += block.shape[1]
-                    if kept:
-                        kept.push(block)
-                    yield block.astype(np.float32, copy=False)
-                    if progress and info.frames:
-                        progress(min(1.0, frames / info.frames))
-
+            sound = Sound(reader, at_once, progress)
+            parts = plan_parts(times, rate, sound.blocks, planned, str(reader.path))
+            plan = summary(parts, rate) if parts else planned(sound.analysed())
+            logger.info("%s: %s; %s", reader.path, info, plan)
+            leveller = target_lufs is not None and Leveller(target_lufs, plan.output_rate, channels)
             written_to, action, clipped, lossy = "", "written", 0, ""
             left: tuple[str, ...] = ()
-            untouched = plan.extend_from_hz is None and plan.output_rate == rate and tags
+            untouched = plan.extend_from_hz is None and plan.output_rate == rate
+            untouched = untouched and tags and not leveller
             copy = _copy_path(info, source, destination, copy_to, subtype) if untouched else None
-            logger.info("%s: %s", reader.path, info)
-            logger.info("%s: %s", reader.path, plan)
-            keeps = bool(parts) and plan.output_rate == rate and copy is None
-            kept = Kept(parts, channels) if keeps else None
             if copy is not None:
-                for _ in counted():  # so that a damaged file is no less an error
+                for _ in sound.enhanced():  # so that a damaged file is no less an error
                     pass
                 action = "skipped" if skip_unchanged else "copied"
                 if not skip_unchanged:
@@ -312,23 +307,31 @@ class Enhancer:
                     tags=tags,
                     file_format=file_format,
                 ) as writer:
+                    kept = Kept(parts, channels) if parts and plan.output_rate == rate else None
                     stream = (
                         selected_stream(parts, rate, channels, self.stream)
                         if parts
                         else self.stream(rate, channels, plan)
                     )
-                    for out in _run(counted(), stream):
+                    whole = _run(sound.enhanced(kept), stream)
+                    for out in leveller.levelled(whole) if leveller else whole:
                         writer.write(kept.restored(out) if kept else out)
                 clipped, left = writer.clipped_samples, writer.left_behind
                 if parts and (isinstance(writer, VideoWriter) or not writer.is_lossless):
                     lossy = "a lossy format changes the rest a little, too"
                 written_to = str(_name(destination))
-        warnings = filter(None, (plan.warning, _overscaled(reader.peak), reader.doubt, lossy))
-        plan = replace(plan, warning="; ".join(warnings))
+        warnings = (
+            plan.warning,
+            _overscaled(reader.peak),
+            reader.doubt,
+            lossy,
+            leveller.warning if leveller else "",
+        )
+        plan = replace(plan, warning="; ".join(filter(None, warnings)))
         return self._report(
             plan,
             rate,
-            (channels, frames),
+            (channels, sound.frames),
             begun,
             cutoff_given=cutoff_hz is not None and not isinstance(cutoff_hz, str),
             source=str(reader.path),
@@ -337,6 +340,7 @@ class Enhancer:
             left_behind=left,
             action=action,
             selected=tuple(times),
+            lufs=leveller.lufs if leveller and math.isfinite(leveller.lufs) else None,
         )
 
     def _report(

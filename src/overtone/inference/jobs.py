@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,8 +23,8 @@ from overtone.audio.reader import is_stream, name_of
 from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, find_sources
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
-from overtone.files import real_path, sweep, temporary_folder
-from overtone.inference.checks import Times, checked_times
+from overtone.files import one_place, real_path, sweep, temporary_folder
+from overtone.inference.checks import Times, check_loudness, checked_times
 from overtone.stores import fetched, is_remote, path_of, store
 
 if TYPE_CHECKING:
@@ -214,7 +214,11 @@ def _is_folder_name(output: str) -> bool:
 
 
 def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
-    real = _resolver()
+    resolve = _resolver()
+
+    def real(path: Path) -> str:
+        return one_place(resolve(path))
+
     inputs = {real(task.name) for task in tasks}
     writers: dict[str, Path] = {}
     for task in tasks:
@@ -262,6 +266,7 @@ class Settings:
     tags: bool = True
     skip_unchanged: bool = False
     select: Times = ()
+    target_lufs: float | None = None
 
 
 class EnhancesFiles(Protocol):
@@ -280,6 +285,7 @@ class EnhancesFiles(Protocol):
         copy_to: Path | None = None,
         skip_unchanged: bool = False,
         select: Times = (),
+        target_lufs: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> EnhanceReport:
         """Enhance ``source`` into ``destination``."""
@@ -308,6 +314,7 @@ def enhance_files(
     tags: bool = True,
     skip_unchanged: bool = False,
     select: Times = (),
+    target_lufs: float | None = None,
     pictures: bool = False,
     suffix: str | None = None,
     dry_run: bool = False,
@@ -330,7 +337,7 @@ def enhance_files(
             ``call.wav``. An open binary file takes the sound of one source, as WAV.
         model: and ``device``, ``fidelity``, ``strength_db``: as :class:`Enhancer` has them.
         output_rate: and ``cutoff_hz``, ``subtype``, ``overwrite``, ``tags``, ``skip_unchanged``,
-            ``select``: as :meth:`Enhancer.enhance_file` has them.
+            ``select``, ``target_lufs``: as :meth:`Enhancer.enhance_file` has them.
         pictures: a picture will be written beside each output, and its name must be free too.
         suffix: of the outputs' names, in place of ``.enhanced``.
         dry_run: do nothing, and return what would be written, as each outcome's ``planned``.
@@ -343,7 +350,8 @@ def enhance_files(
         isolated: decode in a process of its own even for one job, so that a crash in a decoder
             ends a file and not this process. It costs a start of Python.
         timeout_s: give a file up after so many seconds; only where there are processes.
-        progress: is called with how many files are done, fractions included, and of how many.
+        progress: is called with how many files are done, fractions included and large files
+            counting for more, and of how many.
         on_outcome: is called with each outcome as soon as it is known.
 
     Returns:
@@ -371,7 +379,9 @@ def enhance_files(
         tags=tags,
         skip_unchanged=skip_unchanged,
         select=checked_times(select),
+        target_lufs=target_lufs,
     )
+    check_loudness(target_lufs, select)
     tasks, outcomes = _plan_tasks(sources, output, pictures=pictures, suffix=suffix)
     if shard is not None:
         tasks = executor.take_shard(tasks, shard)
@@ -381,12 +391,14 @@ def enhance_files(
     if dry_run:
         outcomes += [Outcome(task.name, planned=cast("Path", task.destination)) for task in tasks]
         tasks = []
+    sizes = _sizes(tasks)
     fractions: dict[Path, float] = {}
 
     def advance(source: Path, fraction: float) -> None:
         fractions[source] = fraction
         if progress:
-            progress(sum(fractions.values()), len(tasks))
+            done = sum(sizes[name] * part for name, part in fractions.items())
+            progress(len(tasks) * done / sum(sizes.values()), len(tasks))
 
     if on_outcome:
         for failure in outcomes:
@@ -408,6 +420,17 @@ def enhance_files(
             if on_outcome:
                 on_outcome(outcome)
     return outcomes
+
+
+def _sizes(tasks: Sequence[Task]) -> dict[Path, int]:
+    """Return how much work each task is: bytes, or the same for all where they are far away."""
+    near = all(isinstance(task.source, Path) for task in tasks)
+    sizes = {}
+    for task in tasks:
+        with suppress(OSError):
+            sizes[task.name] = max(1, os.stat(task.name).st_size) if near else 1  # noqa: PTH116
+        sizes.setdefault(task.name, 1)
+    return sizes
 
 
 def _plan_tasks(
@@ -540,6 +563,7 @@ def _enhance_one(
                     copy_to=here.copy_to,
                     skip_unchanged=settings.skip_unchanged,
                     select=settings.select,
+                    target_lufs=settings.target_lufs,
                     progress=progress,
                 )
             )

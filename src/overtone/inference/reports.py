@@ -28,7 +28,8 @@ class EnhanceReport:
     sound and the destination's format has no place for. ``stretches`` are the parts of one
     bandwidth each, as in :class:`~overtone.inference.planning.Plan`; ``speech`` is how likely the
     recording is speech rather than music, if that chose the model. ``selected`` are the parts, in
-    seconds, that were to be enhanced, if not all.
+    seconds, that were to be enhanced, if not all; ``lufs`` is the loudness of the output, if one
+    was asked for.
     """
 
     source: str
@@ -49,6 +50,7 @@ class EnhanceReport:
     stretches: tuple[Stretch, ...] = ()
     speech: float | None = None
     selected: tuple[tuple[float, float], ...] = ()
+    lufs: float | None = None
 
     @property
     def realtime_factor(self) -> float:
@@ -91,6 +93,8 @@ class EnhanceReport:
         else:
             how = f"{self.action}, " if self.action in ("copied", "skipped") else ""
             parts.append(f"{how}unchanged" + (f": {self.warning}" if self.warning else ""))
+        if self.lufs is not None:
+            parts.append(f"{self.lufs:.1f} LUFS")
         parts.append(f"{self.seconds:.2f} s, {self.realtime_factor:.3g} times real time")
         if self.clipped_samples:
             plural = "" if self.clipped_samples == 1 else "s"
