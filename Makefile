@@ -21,12 +21,13 @@ export OPENBLAS_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1735689600)
 MINUTES ?= 10
 
-.PHONY: help demo test lint fuzz audit sbom wheel clean distclean
+.PHONY: help demo test lint site fuzz audit sbom wheel clean distclean
 
 help:
 	@echo 'make demo       enhance an example recording into demo/, with a picture'
 	@echo 'make test       everything that is checked: lint, types, imports, tests'
 	@echo 'make lint       the same without the tests'
+	@echo 'make site       the documentation as a site, strictly, with every link followed'
 	@echo 'make fuzz       mutated files of every kind, MINUTES=10 of them'
 	@echo 'make audit      known vulnerabilities and licences of what it builds on (asks PyPI)'
 	@echo 'make wheel      the wheel, into dist/ (make sbom: the list of its parts)'
@@ -49,6 +50,9 @@ lint: .venv/.test-ready
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
+site: .venv/.test-ready
+	@$(BIN)/python tools/build_site.py
+
 fuzz: .venv/.test-ready
 	@$(BIN)/python tests/fuzz/fuzz.py --minutes $(MINUTES)
 
@@ -69,7 +73,7 @@ wheel: .venv/bin/python
 	@.venv-audit/bin/python -m pip install --quiet pip-audit pip-licenses cyclonedx-bom
 
 clean:
-	rm -rf demo dist fuzz.json sbom.json .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build demo dist site fuzz.json sbom.json .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
@@ -93,5 +97,5 @@ distclean: clean
 .venv/.test-ready: pyproject.toml constraints.txt | .venv/bin/python
 	@echo 'installing overtone with all its extras (minutes, the first time)'
 	@$(PIP) $(TORCH)
-	@$(PIP) --constraint constraints.txt --editable '.[all,dev]'
+	@$(PIP) --constraint constraints.txt --editable '.[all,dev,docs]'
 	@touch $@ .venv/.demo-ready

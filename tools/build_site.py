@@ -1,0 +1,123 @@
+"""Build the documentation site in site/: ``python tools/build_site.py``, or ``make site``.
+
+The site's pages are the repository's own, in the same folders, so that their links hold. They are
+laid out in build/site, with the files that they link to, links to sounds as players, the notebooks
+as pages, and a reference of the public names. MkDocs builds that, strictly; then every link,
+picture and sound of every page must lead somewhere. mkdocs.yml has only what Zensical reads, too.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import jupytext
+
+import overtone
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES, SITE = ROOT / "build" / "site", ROOT / "site"
+LINK = re.compile(r"(!?)\[((?:[^][]|\[[^]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
+# Sphinx's roles, as MkDocs renders them.
+ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):<code>(?:~[\w.]+\.)?([\w.]+)</code>")
+SOUNDS = (".flac", ".wav", ".mp3")
+
+
+def main() -> None:
+    """Lay the pages out, build them, and follow the links."""
+    shutil.rmtree(SOURCES, ignore_errors=True)
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))):
+        lay_out(page)
+    for notebook in sorted(ROOT.glob("notebooks/*.py")):
+        text = jupytext.writes(jupytext.read(notebook), "md")
+        save(notebook.with_suffix(".md"), re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL))
+    save(ROOT / "docs" / "reference" / "api.md", reference())
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"], cwd=ROOT, check=True
+    )
+    pages = {page: Links(page) for page in SITE.rglob("*.html")}
+    lost = [line for links in pages.values() for line in links.lost(pages)]
+    sys.exit("\n".join(lost) if lost else None)
+
+
+def save(path: Path, text: str) -> None:
+    """Write a page into the sources, where ``path`` lies in the repository."""
+    target = SOURCES / path.relative_to(ROOT)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+
+
+def lay_out(path: Path) -> None:
+    """Copy a file, and, if it is a page, what it links to."""
+    target = SOURCES / path.relative_to(ROOT)
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".md":
+        shutil.copyfile(path, target)
+        return
+    target.touch()  # pages link to each other
+
+    def follow(link: re.Match[str]) -> str:
+        picture, text, to, _ = link.groups()
+        linked = (path.parent / unquote(to)).resolve()
+        if linked.is_dir():  # there are no pages of folders
+            return text
+        lay_out(linked)
+        if linked.suffix in SOUNDS and not picture:
+            return f'<audio controls preload="none" style="width: 15em" src="{to}"></audio>'
+        return link[0]
+
+    save(path, LINK.sub(follow, path.read_text(encoding="utf-8")))
+
+
+def reference() -> str:
+    """Return the page that mkdocstrings fills."""
+    names = [f"overtone.{name}" for name in overtone.__all__ if name != "__version__"]
+    others = ["inference.EnhanceReport", "inference.ModelInfo", "inference.Outcome", "errors"]
+    names += [f"overtone.{name}" for name in others] + ["overtone.metrics"]
+    return "# Public names\n\n" + "".join(f"::: {name}\n\n" for name in names)
+
+
+class Links(HTMLParser):
+    """What a page links to and shows, and the anchors that it has; roles are made plain."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.page, self.found, self.anchors = page, list[str](), set[str]()
+        text = page.read_text(encoding="utf-8")
+        plain = ROLE.sub(r"<code>\1</code>", text)
+        if plain != text:
+            page.write_text(plain, encoding="utf-8")
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        """Collect; ``HTMLParser`` calls it."""
+        for name, value in attrs:
+            if name in ("href", "src") and value:
+                self.found.append(value)
+            elif name in ("id", "name") and value:
+                self.anchors.add(value)
+
+    def lost(self, pages: dict[Path, Links]) -> list[str]:
+        """Return a line for each link that leads nowhere."""
+        lines = []
+        for link in self.found:
+            path, _, anchor = link.partition("#")
+            if ":" in path or self.page.name == "404.html":
+                continue
+            target = (self.page.parent / unquote(path)).resolve() if path else self.page
+            target = target / "index.html" if target.is_dir() else target
+            anchored = not anchor or target not in pages or unquote(anchor) in pages[target].anchors
+            if not target.exists() or not anchored:
+                lines.append(f"{self.page.relative_to(SITE)}: {link} leads nowhere")
+        return lines
+
+
+if __name__ == "__main__":
+    main()
