@@ -111,6 +111,17 @@ def test_a_gentle_filter_is_one_bandwidth(gentle):
     assert shape(find_stretches(gentle, RATE)) == [("band-limited", len(gentle) / RATE)]
 
 
+@pytest.mark.parametrize("length_s", [1.0, 2.5])
+@pytest.mark.parametrize("gain", [1.0, 0.3])
+def test_a_short_host_before_a_gently_filtered_guest_is_kept(host, gentle, length_s, gain):
+    length = int(length_s * RATE)
+    found = find_stretches(np.concatenate([gain * host[:length], gentle]), RATE)
+    assert found[0].cutoff.verdict == "full band"
+    assert found[0].end_s > length_s
+    assert found[-1].cutoff.verdict == "band-limited"
+    assert found[-1].end_s - found[-1].start_s > 20
+
+
 def test_a_low_rate_file_changes_too(host, guest):
     joined = soxr.resample(np.concatenate([guest, host]), RATE, 16000)
     first, second = find_stretches(joined, 16000)
@@ -124,6 +135,15 @@ def test_one_bandwidth_is_one_stretch(host, low_rate):
     (only,) = find_stretches(samples, RATE)
     assert only.cutoff == estimate_cutoff(samples, RATE)
     assert (only.start_s, only.end_s, only.channels) == (0, len(samples) / RATE, (0,))
+
+
+@pytest.mark.parametrize("name", ["speech_en_48k", "speech_nl_48k"])
+def test_images_of_the_band_are_no_recording(examples_dir, name):
+    low = soxr.resample(read(examples_dir / f"{name}.flac"), RATE, 8000)
+    stuffed = np.zeros(6 * len(low))
+    stuffed[::6] = low
+    (only,) = find_stretches(stuffed, RATE)
+    assert only.cutoff_hz == pytest.approx(3840, rel=0.05)
 
 
 def test_a_click_is_no_change(guest):

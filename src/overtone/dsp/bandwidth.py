@@ -106,7 +106,8 @@ class CutoffEstimate:
     ascending; it ends where too little of the recording is left, at ``usable_edge_hz``.
     ``lines_hz`` are steady tones such as whistles, pilots and hum, which say nothing about the
     band. Where the verdict is "unsure", ``seen`` says what was seen instead, and ``guess_hz`` is
-    the best guess, None where there is nothing to guess from.
+    the best guess, None where there is nothing to guess from. ``mirror_hz`` is where images of the
+    band begin, if there are any.
     """
 
     verdict: Verdict
@@ -116,6 +117,7 @@ class CutoffEstimate:
     lines_hz: tuple[float, ...] = ()
     guess_hz: float | None = None
     seen: str = ""
+    mirror_hz: float | None = None
 
     @property
     def usable_edge_hz(self) -> float | None:
@@ -188,7 +190,7 @@ class CutoffEstimator:
         if mirror_hz is not None:
             found = _mirrored(found, MIRROR_EDGE * mirror_hz)
         lines_hz = lines.bins() * self.sample_rate / self._frame_samples
-        return replace(found, lines_hz=tuple(lines_hz.tolist()))
+        return replace(found, lines_hz=tuple(lines_hz.tolist()), mirror_hz=mirror_hz)
 
     def _loud_s(self, classes: LevelClasses) -> float:
         return classes.loud_frames() * self._hop_samples / self.sample_rate

@@ -61,10 +61,18 @@ GENTLE_EDGE, GENTLE_DB = 1.5, 28.0
 filter; if there is no cutoff, those under so many dB."""
 EXCERPT_SEGMENTS = 32
 """So long are the excerpts that are judged alone: 4 s."""
-WIDE_CONFIDENCE, FAR_WIDER = 0.9, 2.0
+WIDE_CONFIDENCE, FAR_WIDER = 0.8, 2.0
 ENOUGH_FULL = 12
 """After so many excerpts with their full band, and none without, no more are judged."""
 USUAL_RESIDUE = 0.9
+
+FAR_ABOVE, FAR_DOWN_DB, USUAL_QUANTILE = 2.0, (-45.0, -35.0), 0.25
+UNUSUAL_DB, IMPOSSIBLE_DB = 20.0, 55.0
+"""Whatever the estimates say: so far above a usable edge, only so far below the band, and so much
+more than is usual (the former is the lower one, if it is so much more), is too strong for leakage
+or residue. It was recorded,"""
+HOLD_SEGMENTS = 16
+"""and so is what is softer, so long before and after: 2 s."""
 
 MOST_SAID = 4
 """Stretches that are named one by one."""
@@ -220,6 +228,7 @@ class StretchFinder:
         reach = reaches(levels, edge_hz, drop_db, self._grid)
         if reach is None:
             reach = self._reaches_alone(levels, overall)
+        reach = self._without_recorded(levels, reach, overall)
         if reach is None:
             return everywhere
         found = []
@@ -260,6 +269,36 @@ class StretchFinder:
             is_open[:] = True
         track = _smooth(np.where(is_open, np.inf, cutoff_hz), np.zeros(len(is_open)))
         return np.repeat(track[:, None], self._channels, axis=1).astype(np.float32)
+
+    def _without_recorded(
+        self, levels: Floats, reach: Floats | None, overall: CutoffEstimate
+    ) -> Floats | None:
+        """Open what is limited, by ``reach`` or all of it, where far too much lies above.
+
+        Images of a badly resampled band may be so strong.
+        """
+        whole_hz = overall.cutoff_hz if overall.verdict == "band-limited" else None
+        if overall.mirror_hz is not None or (reach is None and whole_hz is None):
+            return reach
+        was = reach
+        if reach is None:
+            reach = np.full(levels.shape[:2], whole_hz, np.float32)
+        opened = reach.copy()
+        for limit_hz in np.unique(reach[reach < CODEC_EDGE_HZ]):
+            usable_hz = max(limit_hz, overall.usable_edge_hz or 0) if whole_hz else limit_hz
+            above = self._grid.groups_hz >= FAR_ABOVE * usable_hz
+            for channel in np.flatnonzero((reach == limit_hz).any(axis=0)) if above.any() else ():
+                here = reach[:, channel] == limit_hz
+                loud, relative = _relative(levels[:, channel], above, limit_hz, self._grid)
+                heard = here & loud
+                usual = np.quantile(relative[heard], USUAL_QUANTILE) if heard.any() else 0.0
+                least_db = max(usual + UNUSUAL_DB, np.clip(usual + IMPOSSIBLE_DB, *FAR_DOWN_DB))
+                recorded = heard & (relative > least_db)
+                if recorded.any():
+                    track = np.where(heard, limit_hz, np.where(here, 0, reach[:, channel]))
+                    track[here & _widened(recorded, HOLD_SEGMENTS)] = np.inf
+                    opened[:, channel] = _smooth(track, np.zeros(len(track)))
+        return was if (opened == reach).all() else opened
 
     def _estimate(self, reach_hz: float, drop_db: float, overall: CutoffEstimate) -> CutoffEstimate:
         if not np.isfinite(reach_hz):
@@ -330,6 +369,14 @@ def reaches(levels: Floats, edge_hz: Floats, drop_db: Floats, grid: Grid) -> Flo
     return None if len(np.unique(reach)) == 1 else reach
 
 
+def _relative(
+    levels: Floats, above: NDArray[np.bool_], limit_hz: float, grid: Grid
+) -> tuple[NDArray[np.bool_], Floats]:
+    """Which ``[segments, groups]`` are loud below a limit, and what they hold above, dB."""
+    band = levels[:, grid.groups_hz < limit_hz].max(axis=1, initial=SILENT_DB)
+    return band > band.max() - LOUD_RANGE_DB, (levels[:, above] - band[:, None]).max(axis=1)
+
+
 def clusters(edges_hz: NDArray[np.floating]) -> list[tuple[float, float]]:
     """Group cliffs that are one and the same: the lowest and the highest of each group."""
     found: list[list[float]] = []
@@ -365,9 +412,13 @@ def _smooth(track: NDArray[np.floating], drop_db: NDArray[np.floating]) -> NDArr
         )
         if around and min(around) > track[start] and doubtful:
             track[start:end] = min(around)
-    padded = np.pad(track, MARGIN_SEGMENTS, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * MARGIN_SEGMENTS + 1)
-    return np.asarray(windows.max(axis=1))
+    return _widened(track, MARGIN_SEGMENTS)
+
+
+def _widened(track: NDArray[Any], count: int) -> NDArray[Any]:
+    """The highest of each value and so many before and after."""
+    padded = np.pad(track, count, mode="edge")
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * count + 1).max(axis=1))
 
 
 def _runs(track: NDArray[np.floating]) -> list[tuple[int, int]]:
