@@ -25,6 +25,7 @@ SOURCES, SITE = ROOT / "build" / "site", ROOT / "site"
 LINK = re.compile(r"(!?)\[((?:[^][]|\[[^]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 # Sphinx's roles, as MkDocs renders them.
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):<code>(?:~[\w.]+\.)?([\w.]+)</code>")
+FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 SOUNDS = (".flac", ".wav", ".mp3")
 
 
@@ -33,10 +34,7 @@ def main() -> None:
     shutil.rmtree(SOURCES, ignore_errors=True)
     for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))):
         lay_out(page)
-    for notebook in sorted(ROOT.glob("notebooks/*.py")):
-        text = jupytext.writes(jupytext.read(notebook), "md")
-        save(notebook.with_suffix(".md"), re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL))
-    save(ROOT / "docs" / "reference" / "api.md", reference())
+    save(Path("docs/reference/api.md"), reference())
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"], cwd=ROOT, check=True
     )
@@ -46,34 +44,40 @@ def main() -> None:
 
 
 def save(path: Path, text: str) -> None:
-    """Write a page into the sources, where ``path`` lies in the repository."""
-    target = SOURCES / path.relative_to(ROOT)
+    """Write a page, ``path`` within the sources."""
+    target = SOURCES / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
 
 
 def lay_out(path: Path) -> None:
-    """Copy a file, and, if it is a page, what it links to."""
-    target = SOURCES / path.relative_to(ROOT)
+    """Copy a file, and, if it is a page or a notebook, what it links to."""
+    notebook = path.suffix == ".ipynb"
+    target = (SOURCES / path.relative_to(ROOT)).with_suffix(".md" if notebook else path.suffix)
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix != ".md":
+    if target.suffix != ".md":
         shutil.copyfile(path, target)
         return
     target.touch()  # pages link to each other
 
     def follow(link: re.Match[str]) -> str:
-        picture, text, to, _ = link.groups()
+        picture, text, to, anchor = link.groups()
         linked = (path.parent / unquote(to)).resolve()
         if linked.is_dir():  # there are no pages of folders
             return text
         lay_out(linked)
         if linked.suffix in SOUNDS and not picture:
             return f'<audio controls preload="none" style="width: 15em" src="{to}"></audio>'
+        if linked.suffix == ".ipynb":
+            return f"[{text}]({to.removesuffix('.ipynb')}.md{anchor or ''})"
         return link[0]
 
-    save(path, LINK.sub(follow, path.read_text(encoding="utf-8")))
+    text = path.read_text(encoding="utf-8")
+    if notebook:
+        text = FRONT.sub("", jupytext.writes(jupytext.reads(text, "ipynb"), "md"))
+    save(target.relative_to(SOURCES), LINK.sub(follow, text))
 
 
 def reference() -> str:

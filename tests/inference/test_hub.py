@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from overtone import Enhancer, load_model
-from overtone.errors import MissingExtraError, ModelError
+from overtone.errors import InvalidInputError, MissingExtraError, ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,10 +89,23 @@ def test_the_cache_serves_without_the_hub(
     copy(folder, cached / "snapshots" / ("0" * 40))
     found = Enhancer.from_pretrained("somebody/speech", cache_dir=tmp_path, device="cpu")
     assert found.model.info.name == "speech"
-    with pytest.raises(ModelError, match=r"^nobody/nothing: not to be had from the hub \("):
+    with pytest.raises(
+        ModelError, match=r"^nobody/nothing: not to be had from the hub \(not in the"
+    ):
         Enhancer.from_pretrained("nobody/nothing", cache_dir=tmp_path)
     with pytest.raises(ModelError, match=r"^not a name: not to be had from the hub \("):
         load_model("hub:not a name")
+
+
+def test_names_that_are_no_hub_names_are_those_of_models(folder: Path, tmp_path: Path) -> None:
+    for name in ("speech", folder / "model.onnx"):
+        assert Enhancer.from_pretrained(name, device="cpu").model.info.name == "speech"
+    for name in ("spech", tmp_path / "nothing"):
+        with pytest.raises(ModelError, match=rf"{name}.*\.onnx"):
+            Enhancer.from_pretrained(name)
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInputError, match=r"file: cannot be a folder \(File exists\)"):
+        Enhancer("speech", device="cpu").save_pretrained(tmp_path / "file")
 
 
 def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ class Enhancer:
 
         Args:
             name: a folder that :meth:`save_pretrained` wrote, or ``owner/name`` on the hub, which
-                needs the extra ``hub``.
+                needs the extra ``hub``; shipped names and model files do as well.
             revision: a branch, tag or commit on the hub.
             cache_dir: and ``local_files_only``: as ``huggingface_hub`` has them. With
                 ``HF_HUB_OFFLINE=1`` in the environment only the cache is looked at.
@@ -131,7 +131,7 @@ class Enhancer:
         Raises:
             ModelError: there is no such model, or its file is not whole.
         """
-        if Path(name).is_dir():
+        if not hub.is_hub_name(os.fspath(name)):
             return cls(name, **options)
         path = hub.from_hub(
             os.fspath(name),

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from overtone.errors import MissingExtraError, ModelError
+from overtone.errors import InvalidInputError, MissingExtraError, ModelError
 from overtone.files import atomic_write, read_json, sha256_of, write_text
 
 HUB = "hub:"  # in front of a name on the hub
@@ -48,9 +48,31 @@ def from_hub(name: str, **options: Any) -> Path:
     try:
         folder = snapshot_download(name, allow_patterns=[MODEL, CONFIG], **options)
     except Exception as error:  # of many libraries
-        said = " ".join(str(error).split()).partition(". ")[0]
-        raise ModelError(f"{name}: not to be had from the hub ({said})") from error
+        raise ModelError(f"{name}: not to be had from the hub ({_reason(error)})") from error
     return in_folder(Path(folder))
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name is ``owner/name``, and no path that is there.
+
+    Example:
+        >>> is_hub_name("owner/name"), is_hub_name("speech"), is_hub_name("./folder/model.onnx")
+        (True, False, False)
+    """
+    return bool(re.fullmatch(r"\w[\w.-]*/[\w.-]+", name)) and not Path(name).exists()
+
+
+def _reason(error: Exception) -> str:
+    """Return why the hub gave nothing, in a line."""
+    known = {
+        "RepositoryNotFoundError": "no such model, or a private one: hf auth login",
+        "RevisionNotFoundError": "no such revision",
+        "LocalEntryNotFoundError": "not in the cache, and the hub cannot be asked: no network, or "
+        "HF_HUB_OFFLINE is set",
+        "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set",
+    }
+    plain = " ".join(str(error).split()).partition(". ")[0]
+    return known.get(type(error).__name__, plain)
 
 
 def in_folder(folder: Path) -> Path:
@@ -86,7 +108,10 @@ def save_pretrained(model: Path, info: Any, folder: str | os.PathLike[str]) -> N
     except ImportError as error:
         raise MissingExtraError("saving for the hub", "hub") from error
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(f"{folder}: cannot be a folder ({error.strerror})") from error
     with atomic_write(folder / MODEL, overwrite=True) as temporary:
         shutil.copyfile(model, temporary)
     graph = onnx.load(model).graph
@@ -117,8 +142,7 @@ def push_to_hub(folder: Path, name: str, **options: Any) -> str:
         api.create_repo(name, exist_ok=True)
         return str(api.upload_folder(repo_id=name, folder_path=folder, **options))
     except Exception as error:  # of many libraries
-        said = " ".join(str(error).split()).partition(". ")[0]
-        raise ModelError(f"{name}: not taken by the hub ({said})") from error
+        raise ModelError(f"{name}: not taken by the hub ({_reason(error)})") from error
 
 
 def _card(model: Path, info: Any) -> str:
