@@ -21,7 +21,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1735689600)
 MINUTES ?= 10
 
-.PHONY: help demo test lint site fuzz audit sbom wheel clean distclean
+.PHONY: help demo test lint site fuzz audit sbom wheel dist clean distclean
 
 help:
 	@echo 'make demo       enhance an example recording into demo/, with a picture'
@@ -31,6 +31,7 @@ help:
 	@echo 'make fuzz       mutated files of every kind, MINUTES=10 of them'
 	@echo 'make audit      known vulnerabilities and licences of what it builds on (asks PyPI)'
 	@echo 'make wheel      the wheel, into dist/ (make sbom: the list of its parts)'
+	@echo 'make dist       wheel and source distribution, checked as for a release'
 	@echo 'make clean      remove what demo and test left (distclean: .venv, too)'
 
 demo: .venv/.demo-ready
@@ -68,6 +69,19 @@ sbom: .venv/.demo-ready .venv-audit/bin/pip-audit
 wheel: .venv/bin/python
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
+dist: .venv-release/bin/twine
+	@rm -rf dist && mkdir -p dist/again
+	@.venv-release/bin/python -m build --quiet --outdir dist .
+	@.venv-release/bin/python -m build --quiet --outdir dist/again .
+	@cd dist/again && for file in *; do cmp "$$file" "../$$file" || exit 1; done
+	@rm -r dist/again
+	@.venv-release/bin/twine check --strict dist/*
+	@.venv-release/bin/check-wheel-contents dist/*.whl
+
+.venv-release/bin/twine:
+	@$(PYTHON) -m venv .venv-release
+	@.venv-release/bin/python -m pip install --quiet build twine check-wheel-contents
+
 .venv-audit/bin/pip-audit:
 	@$(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip install --quiet pip-audit pip-licenses cyclonedx-bom
@@ -77,7 +91,7 @@ clean:
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv .venv-audit
+	rm -rf .venv .venv-audit .venv-release
 
 .venv/bin/python:
 	@test -n '$(PYTHON)' || { echo 'overtone needs Python 3.11 or newer, and none was found.' \

@@ -5,6 +5,8 @@ import sys
 
 def main() -> None:
     """Run the command line; see :func:`overtone.cli.main`."""
+    if sys.version_info < (3, 11):  # noqa: UP036  # from a clone, where no installer looks
+        sys.exit("overtone needs Python 3.11 or newer, and this is %d.%d" % sys.version_info[:2])  # noqa: UP031
     try:
         from overtone.cli import main as run
 

@@ -40,7 +40,6 @@ from overtone.files import reason
 app = typer.Typer(
     name="overtone",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # plain text: quicker, and brackets in it mean nothing
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
