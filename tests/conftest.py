@@ -4,8 +4,9 @@ Test modules cannot import from here (pytest's importlib mode), so the helpers a
 return functions: ``def test_x(make_tone): x = make_tone(440, 48000)``.
 """
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import overtone  # noqa: F401  # first: it switches the telemetry of onnxruntime off
+from overtone import logs  # first: overtone switches the telemetry of onnxruntime off
 
 Samples = NDArray[np.float32]
 
@@ -22,6 +23,14 @@ Samples = NDArray[np.float32]
 def no_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Leave out the options that whoever runs the tests has in a file of their own."""
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("settings"))
+
+
+@pytest.fixture(autouse=True)
+def no_log() -> Iterator[None]:
+    """Take back the log that a command shows with -v."""
+    yield
+    logs.LOGGER.handlers.clear()
+    logs.LOGGER.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
