@@ -88,6 +88,12 @@ def test_rails_are_of_each_channel_and_side():
     assert count.tolist() == [3, 0, 0, 3]
 
 
+def test_a_very_soft_recording_has_its_band(speech):
+    low = soxr.resample(soxr.resample(speech, RATE, 8000), 8000, RATE)
+    found = inspect_file(saved(10 ** (-75 / 20) / np.abs(low).max() * low, subtype="PCM_24"))
+    assert found.cutoff.cutoff_hz == pytest.approx(3800, rel=0.05)
+
+
 def test_silence_is_silent():
     found = inspect_file(saved(np.zeros(RATE)))
     assert (found.level_dbfs, found.peak_dbfs, found.clipped_samples) == (None, None, 0)

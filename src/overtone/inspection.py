@@ -36,6 +36,8 @@ Rails = tuple[NDArray[np.floating], NDArray[np.int64]]
 # A longer file is looked at in so many places, for so many seconds each.
 EXCERPTS, EXCERPT_S = 8, 4.0
 AUDIBLE_RMS = 1e-4
+# What has nothing else is looked at down to -120 dBFS, as if it were louder.
+QUIET_RMS, QUIET_GAIN = 1e-6, np.float32(1000)
 
 # Clipping: so many samples in a row within a step of 16 bits of the peak.
 CLIPPED_RUN, STEP = 3, 2.0**-16
@@ -166,7 +168,8 @@ class _Meters:
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._estimator = CutoffEstimator(sample_rate)
+        self._estimator, self._quiet = CutoffEstimator(sample_rate), CutoffEstimator(sample_rate)
+        self._heard = False
         self._traces = TraceMeter(sample_rate)
         self._level = LevelMeter(sample_rate)
         self._finder = StretchFinder(sample_rate)
@@ -180,15 +183,19 @@ class _Meters:
         self.analysed += block.shape[1]
         self._finder.push(block)
         self._rails = _joined_rails(self._rails, rails(block))
-        if np.sqrt(np.mean(block**2)) > AUDIBLE_RMS:
+        rms = np.sqrt(np.mean(block**2))
+        if rms > AUDIBLE_RMS:
+            self._heard = True
             self._level.push(block)
             self._estimator.push(block)
             self._traces.push(block)
+        elif not self._heard and rms > QUIET_RMS:
+            self._quiet.push(QUIET_GAIN * block)
 
     def inspection(self, path: Path, info: AudioInfo, duration_s: float | None) -> Inspection:
         """Sum up."""
         level, peak = self._level.active_rms(), float(self._rails[0].max(initial=0))
-        cutoff = self._estimator.estimate()
+        cutoff = (self._estimator if self._heard else self._quiet).estimate()
         rate, wall = self._traces.upsampled_from(), self._traces.wall()
         if wall is not None and wall.edge_hz > NOT_FULL * self._rate / 2:
             wall = None

@@ -288,6 +288,7 @@ def test_json_has_one_object_a_file_failures_included(recordings, overtone):
         "lines_hz": [],
         "guess_hz": None,
         "seen": "",
+        "mirror_hz": None,
     }
     assert good["realtime_factor"] == pytest.approx(10)
     assert (good["source"], good["destination"]) == ("a.wav", "a.enhanced.wav")

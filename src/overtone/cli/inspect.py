@@ -130,7 +130,7 @@ def _claim(one: Inspection) -> str:
 def _band(one: Inspection) -> str:
     from overtone.dsp.stretches import describe
 
-    if one.level_dbfs is None:
+    if one.level_dbfs is None and one.cutoff.cutoff_hz is None:
         return "silent"
     if len(one.stretches) > 1:
         return describe(one.stretches)

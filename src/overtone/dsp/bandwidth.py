@@ -189,6 +189,8 @@ class CutoffEstimator:
         mirror_hz = mirrors.mirror_hz()
         if mirror_hz is not None:
             found = _mirrored(found, MIRROR_EDGE * mirror_hz)
+            if not found.cutoff_hz or mirror_hz > NEAR[1] * found.cutoff_hz:
+                mirror_hz = None  # of codec noise: not of the band
         lines_hz = lines.bins() * self.sample_rate / self._frame_samples
         return replace(found, lines_hz=tuple(lines_hz.tolist()), mirror_hz=mirror_hz)
 
