@@ -98,3 +98,11 @@ def test_a_reader_that_leaves_is_no_error_worth_a_word():
     process.stdout.close()
     _, err = process.communicate(timeout=60)
     assert err == ""
+
+
+def test_the_log_of_all_processes_is_shown_to_those_who_ask(tmp_path, examples_dir):
+    call = str(examples_dir / "speech_en_8k.flac")
+    command = [sys.executable, "-m", "overtone", "-v", "enhance", call, "-o", str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120).stderr
+    assert "overtone.inference.model: model speech from" in said
+    assert "speech_en_8k.flac: AudioInfo(" in said

@@ -73,3 +73,16 @@ def test_a_stream_needs_a_place_to_go(recordings, tmp_path):
         overtone.enhance_files(stream, tmp_path)
     with pytest.raises(InvalidInputError, match="cannot take 3 files"):
         overtone.enhance_files(recordings, io.BytesIO())
+
+
+def test_progress_weighs_files_by_size_and_counts_their_analysis(tmp_path, examples_dir):
+    samples, rate = soundfile.read(examples_dir / "speech_en_8k.flac")
+    for name, count in (("a.wav", 24000), ("b.wav", 8000)):
+        soundfile.write(tmp_path / name, samples[:count], rate)
+    sizes = [(tmp_path / name).stat().st_size for name in ("a.wav", "b.wav")]
+    seen = []
+    overtone.enhance_files(tmp_path, tmp_path / "out", progress=lambda *told: seen.append(told[0]))
+    assert seen == sorted(seen)
+    assert any(done == pytest.approx(2 * sizes[0] / sum(sizes)) for done in seen)
+    assert 0 < seen[0] < 0.2  # a third of the analysis of the first
+    assert seen[-1] == 2
