@@ -100,6 +100,7 @@ def test_settings_reach_the_enhancer(make, tasks_for, jobs):
         overwrite=True,
         tags=False,
         skip_unchanged=True,
+        target_lufs=-23.0,
     )
     for outcome in run(tasks_for("a", "b"), settings, jobs=jobs, make_enhancer=make):
         *_, options = outcome.report
@@ -111,6 +112,8 @@ def test_settings_reach_the_enhancer(make, tasks_for, jobs):
             "tags": False,
             "copy_to": None,
             "skip_unchanged": True,
+            "select": (),
+            "target_lufs": -23.0,
         }
 
 
