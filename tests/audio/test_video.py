@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from overtone.audio.reader import probe, read_audio
 from overtone.audio.video import VideoWriter, has_pictures
@@ -150,3 +151,12 @@ def test_an_m4a_is_no_film(tmp_path: Path) -> None:
     path = tmp_path / "talk.m4a"
     path.touch()
     assert make_tasks([Source(path, tmp_path)])[0].destination.suffix == ".flac"
+
+
+def test_sound_alone_that_names_no_channels_becomes_a_film_without_pictures(tmp_path):
+    source, out = tmp_path / "talk.wav", tmp_path / "talk.mp4"
+    soundfile.write(source, np.zeros((RATE, 2)), RATE)
+    with VideoWriter(out, source, RATE, 2) as writer:
+        writer.write(np.zeros((2, RATE), np.float32))
+    assert probe(out).channels == 2
+    assert not has_pictures(out)

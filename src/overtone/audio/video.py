@@ -31,6 +31,8 @@ _RATES = {
     "libopus": (8000, 12000, 16000, 24000, 48000),
 }
 _CHANNEL_BIT_RATE = 128_000
+# Of sound that does not say which channel is where.
+_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
 
 
 def has_pictures(path: Path) -> bool:
@@ -140,7 +142,8 @@ class VideoWriter:
             if self._tags:
                 copy.metadata.update(stream.metadata)
         self.left_behind = tuple(left)
-        self._layout = old.codec_context.layout.name
+        layout = old.codec_context.layout.name
+        self._layout = _LAYOUTS.get(layout, layout)
         self._sound.codec_context.layout = self._layout
         self._sound.bit_rate = _CHANNEL_BIT_RATE * self.channels
         if self._tags:
