@@ -7,6 +7,7 @@ files: :func:`fetched` lends a copy of a source, :func:`store` puts a finished r
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,17 @@ from typing import Any, cast
 from overtone.errors import AudioFileError, InvalidInputError, MissingExtraError
 from overtone.files import first_line, temporary_folder
 
-MARK = "://"
+_STORE = re.compile(r"[^/\\]{2,}://")  # one letter would be a drive
+
+
+def names_store(name: str) -> bool:
+    """Tell whether a name lies in an object store.
+
+    Example:
+        >>> names_store("s3://bucket/call.wav"), names_store("C://calls/call.wav")
+        (True, False)
+    """
+    return _STORE.match(name) is not None
 
 
 def path_of(name: str | os.PathLike[str]) -> Path:
@@ -25,7 +36,7 @@ def path_of(name: str | os.PathLike[str]) -> Path:
         MissingExtraError: fsspec, or what it needs for this store, is not installed.
         InvalidInputError: there is no such kind of store.
     """
-    if not isinstance(name, str) or MARK not in name:
+    if not isinstance(name, str) or not names_store(name):
         return Path(name)
     try:
         from upath import UPath

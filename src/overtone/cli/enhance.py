@@ -35,7 +35,7 @@ from overtone.cli.options import (
 )
 from overtone.cli.printer import Printer, as_dict
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
-from overtone.stores import MARK
+from overtone.stores import names_store
 
 if TYPE_CHECKING:
     from overtone.inference.jobs import Outcome
@@ -245,7 +245,7 @@ def enhance(
     if (manifest is None) == (not files):
         raise typer.BadParameter("name files, or a list of them with --manifest: one of both")
     source, target = _ends(files or [], output)
-    if (plot or html) and output is not None and MARK in output:
+    if (plot or html) and output is not None and names_store(output):
         raise InvalidInputError(f"--{'plot' if plot else 'html'} needs an output on this machine")
     if watch and (manifest or PIPE in (*(files or []), output) or dry_run or shard):
         raise InvalidInputError("--watch takes folders, and no --manifest, --shard or --dry-run")

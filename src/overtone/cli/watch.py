@@ -10,7 +10,7 @@ from typing import Any
 
 from overtone.audio.sources import ENHANCED_MARK, Source, find_sources
 from overtone.errors import InvalidInputError, MissingExtraError
-from overtone.stores import MARK
+from overtone.stores import names_store
 
 SETTLED_S = 2.0  # a file that has not changed for so long is whole
 
@@ -29,7 +29,7 @@ def arrivals(
     except ModuleNotFoundError as error:
         raise MissingExtraError("--watch", "watch") from error
     for folder in folders:
-        if MARK in folder or not Path(folder).is_dir():
+        if names_store(folder) or not Path(folder).is_dir():
             raise InvalidInputError(f"{folder}: no folder of this machine, which --watch needs")
     changes = watch(*folders, yield_on_timeout=True, rust_timeout=1000)
     for sources in settled(folders, output, mark, changes):
