@@ -42,10 +42,10 @@ overtone("inspect", VOICE)
 # %% [markdown]
 # ## 1. A recipe
 #
-# The network of `speech` and its data's degradations; one corpus; a learning rate that is a third
-# of the one it was trained with. Only the envelope is learned, how loud each band is. The mixture
-# of pulses and noise was taught by an adversary and is left as it is: no `[adversarial]`, and a
-# waveform that never starts.
+# The network of `speech` and much of what its data were put through; one corpus; less than half the
+# learning rate. Only the envelope is learned, how loud each band is: the mixture of pulses and noise
+# was taught by an adversary and is left as it is. So there is no `[adversarial]`, and the losses of
+# the waveform never start.
 
 # %%
 Path("my-voice.toml").write_text(f"""\
