@@ -44,8 +44,8 @@ overtone("inspect", VOICE)
 #
 # The network of `speech` and much of what its data were put through; one corpus; less than half the
 # learning rate. Only the envelope is learned, how loud each band is: the mixture of pulses and
-# noise was taught by an adversary and is left as it is. So there is no `[adversarial]`, and the losses of
-# the waveform never start.
+# noise was taught by an adversary and is left as it is. So there is no `[adversarial]`, and
+# the losses of the waveform never start.
 
 # %%
 Path("my-voice.toml").write_text(f"""\
