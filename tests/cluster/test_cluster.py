@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 import overtone.cluster
 from overtone import enhance_files, executor
+from overtone.degrade.conditions import matrix
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
+from overtone.evaluation import robustness, robustness_report
 
 # One process of the tests must not end the cluster of another.
 pytestmark = [
@@ -21,6 +24,8 @@ pytestmark = [
 ]
 
 POISON = -1
+# A codec, a filter, a noise and a level, in the order of the matrix.
+CELLS = ("Bessel 8, 4 kHz", "mu-law, 8 kHz, 64 kbit/s", "white noise, 10 dB SNR", "peak, -60 dBFS")
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +144,22 @@ def test_files_have_the_bytes_that_one_process_makes(
         assert Path("one", name).read_bytes() == Path("many", name).read_bytes()
     again = enhance_files("in", "many/", cluster=cluster.address, resume=True)
     assert sum(one.existing is not None for one in again) == 4
+
+
+def test_the_robustness_matrix_is_what_one_process_measures(
+    cluster: Any, tmp_path: Path, make_noise: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", make_noise(48_000, 1.5).T, 48_000)
+    few = [cell for cell in matrix(48_000) if cell.name in CELLS]
+    assert len(few) == len(CELLS)
+    monkeypatch.setattr(robustness, "matrix", lambda *_: few)
+
+    def measure(**where: Any) -> str:
+        return robustness_report.to_json(
+            robustness.run_matrix("speech", tmp_path, clips=1, seconds=1.0, seed=0, **where)
+        )
+
+    assert measure(cluster=cluster.address) == measure()
 
 
 def test_no_cluster_is_one_clear_line() -> None:

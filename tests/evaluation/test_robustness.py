@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import sys
 
 import numpy as np
@@ -80,6 +81,12 @@ def test_the_matrix_has_what_it_promises(cells):
     for part in (*families, "brick wall", "MP3", "Opus", "AAC", "GSM", "mu-law"):
         assert any(part in row for row in rows), part
     assert {1000, 14_000} <= {cell.cutoff_hz for cell in cells.values()}
+
+
+def test_conditions_travel_to_other_processes(cells, speech):
+    for name in ("Bessel 8, 4 kHz", "white noise, 10 dB SNR", "peak, -60 dBFS"):
+        there = pickle.loads(pickle.dumps(cells[name]))
+        assert np.array_equal(damaged(there, speech).samples, damaged(cells[name], speech).samples)
 
 
 def test_low_rates_leave_out_the_cutoffs_they_cannot_have():
@@ -240,7 +247,7 @@ def test_a_real_model_is_measured_on_what_was_damaged(speech, cells):
     names = ["soxr, left at low rate, 4 kHz", "peak, -60 dBFS", "white noise, 10 dB SNR"]
     clip = Excerpt("clip.wav", 0.0, RATE, speech, "0")
     spy = Spy("auto")
-    scores, missing = measure(spy, [clip], [cells[name] for name in names], seed=3)
+    scores, missing = measure(lambda: spy, [clip], [cells[name] for name in names], seed=3)
     assert not missing
     assert [score.condition.name for score in scores] == names
     assert [rate for _, rate, _ in spy.given] == [8000, RATE, RATE]
@@ -282,7 +289,7 @@ def test_a_codec_that_is_not_here_is_named_once_and_the_rest_goes_on(speech):
     made = [Condition(CODEC, "XYZ", kbps, refuse, 4000) for kbps in ("8", "16")]
     made.append(Condition(LOW_PASS, "none", "4", keep, 4000))
     clip = Excerpt("clip.wav", 0.0, RATE, speech, "0")
-    scores, missing = measure(Spy("auto"), [clip], made, seed=0)
+    scores, missing = measure(lambda: Spy("auto"), [clip], made, seed=0)
     assert [score.condition.row for score in scores] == ["none"]
     assert missing == ["XYZ: not available here (not installed)"]
 

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from overtone.cli.options import ForceOption, JsonOption, MarkdownOption, ModelOption, track
+from overtone.cli.options import (
+    ClusterOption,
+    ForceOption,
+    JobsOption,
+    JsonOption,
+    MarkdownOption,
+    ModelOption,
+    track,
+)
 
 
 def robustness(
@@ -31,6 +39,8 @@ def robustness(
     ] = None,
     as_json: JsonOption = False,
     markdown: MarkdownOption = None,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
     force: ForceOption = False,
 ) -> None:
     """Measure a model on recordings degraded in every common way.
@@ -66,6 +76,8 @@ def robustness(
         seed=seed,
         log=lambda line: print(f"overtone: {line}", file=sys.stderr),
         track=partial(track, doing="measuring"),
+        jobs=jobs,
+        cluster=cluster,
     )
     if as_json:
         print(to_json(result), end="")

@@ -6,6 +6,7 @@ is to be compared with. Filters have zero phase, so that SNR speaks of what was 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,12 +110,14 @@ def matrix(sample_rate: int, usual_cutoff_hz: float = USUAL_CUTOFF_HZ) -> list[C
 
 def _low_pass_conditions(cutoffs_hz: list[int]) -> list[Condition]:
     filters = [
-        Condition(LOW_PASS, row, f"{hz / 1000:g}", _filtered(replace(low_pass, cutoff_hz=hz)), hz)
+        Condition(
+            LOW_PASS, row, f"{hz / 1000:g}", partial(_filtered, replace(low_pass, cutoff_hz=hz)), hz
+        )
         for row, low_pass in FILTERS.items()
         for hz in cutoffs_hz
     ]
     resamplers = [
-        Condition(LOW_PASS, row, f"{hz / 1000:g}", _resampled(hz, back=back), hz)
+        Condition(LOW_PASS, row, f"{hz / 1000:g}", partial(_resampled, hz, back), hz)
         for row, back in (("soxr, brought back", True), ("soxr, left at low rate", False))
         for hz in cutoffs_hz
     ]
@@ -123,11 +126,17 @@ def _low_pass_conditions(cutoffs_hz: list[int]) -> list[Condition]:
 
 def _codec_conditions() -> list[Condition]:
     return [
-        *(Condition(CODEC, "MP3", str(kbps), _mp3(kbps)) for kbps in MP3_KBPS),
-        *(Condition(CODEC, "Opus", str(kbps), _coded(opus_roundtrip, kbps)) for kbps in OPUS_KBPS),
-        *(Condition(CODEC, "AAC", str(kbps), _coded(aac_roundtrip, kbps)) for kbps in AAC_KBPS),
+        *(Condition(CODEC, "MP3", str(kbps), partial(_mp3, kbps)) for kbps in MP3_KBPS),
         *(
-            Condition(CODEC, f"{name}, 8 kHz", str(kbps), _telephone(name))
+            Condition(CODEC, "Opus", str(kbps), partial(_coded, opus_roundtrip, kbps))
+            for kbps in OPUS_KBPS
+        ),
+        *(
+            Condition(CODEC, "AAC", str(kbps), partial(_coded, aac_roundtrip, kbps))
+            for kbps in AAC_KBPS
+        ),
+        *(
+            Condition(CODEC, f"{name}, 8 kHz", str(kbps), partial(_telephone, name))
             for name, kbps in TELEPHONE_KBPS.items()
         ),
     ]
@@ -140,87 +149,88 @@ def _usual_conditions(cutoff_hz: float) -> list[Condition]:
     low_pass = replace(FILTERS[USUAL_FILTER], cutoff_hz=cutoff_hz)
     return [
         *(
-            condition(HIGH_PASS, "telephone band", hz, _high_passed(hz, low_pass))
+            condition(HIGH_PASS, "telephone band", hz, partial(_high_passed, hz, low_pass))
             for hz in HIGH_PASSES_HZ
         ),
-        *(condition(NOISE, "white noise", snr, _noisy(snr, low_pass)) for snr in SNRS_DB),
+        *(condition(NOISE, "white noise", snr, partial(_noisy, snr, low_pass)) for snr in SNRS_DB),
         *(
-            condition(CLIPPING, "clipped", part, _clipped(part, low_pass))
+            condition(CLIPPING, "clipped", part, partial(_clipped, part, low_pass))
             for part in CLIPPED_PERCENT
         ),
-        *(condition(LEVEL, "peak", peak, _at_level(peak, low_pass)) for peak in PEAKS_DBFS),
+        *(
+            condition(LEVEL, "peak", peak, partial(_at_level, peak, low_pass))
+            for peak in PEAKS_DBFS
+        ),
     ]
 
 
-def _filtered(low_pass: LowPass) -> Degrade:
-    return lambda x, rate, _: DegradedClip(apply(x, rate, low_pass), rate, x)
+# Functions of a module, not closures: conditions travel to other processes.
 
 
-def _resampled(cutoff_hz: int, *, back: bool) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
-        low = resample(x[None], rate, 2 * cutoff_hz)
-        if back:
-            return DegradedClip(resample(low, 2 * cutoff_hz, rate)[0], rate, x)
-        return DegradedClip(low[0], 2 * cutoff_hz, x)
-
-    return degrade
+def _filtered(low_pass: LowPass, x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
+    return DegradedClip(apply(x, rate, low_pass), rate, x)
 
 
-def _coded(roundtrip: Callable[[Samples, int, float], Samples], kbps: int) -> Degrade:
-    return lambda x, rate, _: DegradedClip(roundtrip(x, rate, kbps), rate, x)
+def _resampled(
+    cutoff_hz: int, back: bool, x: Samples, rate: int, _: np.random.Generator
+) -> DegradedClip:
+    low = resample(x[None], rate, 2 * cutoff_hz)
+    if back:
+        return DegradedClip(resample(low, 2 * cutoff_hz, rate)[0], rate, x)
+    return DegradedClip(low[0], 2 * cutoff_hz, x)
 
 
-def _mp3(kbps: int) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
-        if rate >= 32_000 and kbps < LOWEST_FULL_RATE_MP3_KBPS:
-            half = resample(x[None], rate, rate // 2)[0]
-            return DegradedClip(mp3_roundtrip(half, rate // 2, kbps), rate // 2, x)
-        return DegradedClip(mp3_roundtrip(x, rate, kbps), rate, x)
-
-    return degrade
-
-
-def _telephone(codec: str) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
-        low = resample(x[None], rate, 8000)[0]
-        return DegradedClip(telephone_roundtrip(low, codec), 8000, x)
-
-    return degrade
+def _coded(
+    roundtrip: Callable[[Samples, int, float], Samples],
+    kbps: int,
+    x: Samples,
+    rate: int,
+    _: np.random.Generator,
+) -> DegradedClip:
+    return DegradedClip(roundtrip(x, rate, kbps), rate, x)
 
 
-def _high_passed(low_hz: float, low_pass: LowPass) -> Degrade:
+def _mp3(kbps: int, x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
+    if rate >= 32_000 and kbps < LOWEST_FULL_RATE_MP3_KBPS:
+        half = resample(x[None], rate, rate // 2)[0]
+        return DegradedClip(mp3_roundtrip(half, rate // 2, kbps), rate // 2, x)
+    return DegradedClip(mp3_roundtrip(x, rate, kbps), rate, x)
+
+
+def _telephone(codec: str, x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
+    low = resample(x[None], rate, 8000)[0]
+    return DegradedClip(telephone_roundtrip(low, codec), 8000, x)
+
+
+def _high_passed(
+    low_hz: float, low_pass: LowPass, x: Samples, rate: int, _: np.random.Generator
+) -> DegradedClip:
     # The low frequencies are lost to the reference, too: nobody promises to give them back.
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
-        sos = signal.butter(4, low_hz, "highpass", fs=rate, output="sos")
-        padding = min(x.size - 1, rate // 10)
-        high = signal.sosfiltfilt(sos, x, padlen=padding).astype(np.float32)
-        return DegradedClip(apply(high, rate, low_pass), rate, high)
-
-    return degrade
+    sos = signal.butter(4, low_hz, "highpass", fs=rate, output="sos")
+    padding = min(x.size - 1, rate // 10)
+    high = signal.sosfiltfilt(sos, x, padlen=padding).astype(np.float32)
+    return DegradedClip(apply(high, rate, low_pass), rate, high)
 
 
-def _noisy(snr_db: float, low_pass: LowPass) -> Degrade:
-    def degrade(x: Samples, rate: int, rng: np.random.Generator) -> DegradedClip:
-        rms = np.sqrt(np.mean(x.astype(np.float64) ** 2))
-        noise = rms * 10 ** (-snr_db / 20) * rng.standard_normal(x.size)
-        noisy = (x + noise).astype(np.float32)
-        return DegradedClip(apply(noisy, rate, low_pass), rate, noisy)
-
-    return degrade
-
-
-def _clipped(percent: float, low_pass: LowPass) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
-        most = np.quantile(np.abs(x), 1 - percent / 100)
-        clipped = np.clip(x, -most, most).astype(np.float32)
-        return DegradedClip(apply(clipped, rate, low_pass), rate, clipped)
-
-    return degrade
+def _noisy(
+    snr_db: float, low_pass: LowPass, x: Samples, rate: int, rng: np.random.Generator
+) -> DegradedClip:
+    rms = np.sqrt(np.mean(x.astype(np.float64) ** 2))
+    noise = rms * 10 ** (-snr_db / 20) * rng.standard_normal(x.size)
+    noisy = (x + noise).astype(np.float32)
+    return DegradedClip(apply(noisy, rate, low_pass), rate, noisy)
 
 
-def _at_level(peak_dbfs: float, low_pass: LowPass) -> Degrade:
-    def degrade(x: Samples, rate: int, _: np.random.Generator) -> DegradedClip:
-        gain = float(10 ** (peak_dbfs / 20) / np.abs(x).max())
-        return DegradedClip((gain * apply(x, rate, low_pass)).astype(np.float32), rate, x, gain)
+def _clipped(
+    percent: float, low_pass: LowPass, x: Samples, rate: int, _: np.random.Generator
+) -> DegradedClip:
+    most = np.quantile(np.abs(x), 1 - percent / 100)
+    clipped = np.clip(x, -most, most).astype(np.float32)
+    return DegradedClip(apply(clipped, rate, low_pass), rate, clipped)
 
-    return degrade
+
+def _at_level(
+    peak_dbfs: float, low_pass: LowPass, x: Samples, rate: int, _: np.random.Generator
+) -> DegradedClip:
+    gain = float(10 ** (peak_dbfs / 20) / np.abs(x).max())
+    return DegradedClip((gain * apply(x, rate, low_pass)).astype(np.float32), rate, x, gain)

@@ -8,12 +8,15 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from overtone import executor
 from overtone.audio.reader import AudioReader
 from overtone.audio.sources import find_sources
 from overtone.degrade.codecs import fit
@@ -128,16 +131,21 @@ def run_matrix(
     seed: int,
     log: Callable[[str], None] = lambda _: None,
     track: Callable[[Sequence[Condition]], Iterable[Condition]] = iter,
+    jobs: int | None = None,
+    cluster: str | None = None,
 ) -> Matrix:
     """Choose clips from ``folder`` and measure ``model`` on every condition.
 
     ``log`` is told at once what is wrong with the recordings; ``track`` may show how far it is.
+    ``jobs`` conditions are measured at the same time, and ``cluster`` is where, as
+    :func:`overtone.executor.map` has them.
 
     Raises:
         ModelError: there is no such model, or it cannot be used.
         InvalidInputError: there is no such folder, or nothing in it can be used.
     """
-    enhancer = Enhancer(model, device="cpu", threads=1)
+    make = partial(Enhancer, model, device="cpu", threads=1)
+    enhancer = make()
     info = enhancer.model.info
     choice = choose_clips(
         folder, count=clips, seconds=seconds, seed=seed, model_rate=info.sample_rate
@@ -151,7 +159,16 @@ def run_matrix(
         )
     lowest_rate = min(clip.sample_rate for clip in choice.clips)
     conditions = matrix(lowest_rate, min(USUAL_CUTOFF_HZ, info.max_cutoff_hz))
-    scores, missing = measure(enhancer, choice.clips, track(conditions), seed=seed)
+    shared = jobs is not None or cluster is not None
+    scores, missing = measure(
+        make if shared else lambda: enhancer,
+        choice.clips,
+        conditions,
+        seed=seed,
+        track=track,
+        jobs=jobs,
+        cluster=cluster,
+    )
     return Matrix(info.name, sha256_of(enhancer.model.path), seed, seconds, choice, scores, missing)
 
 
@@ -249,28 +266,75 @@ def _ends_early(clip: Excerpt) -> list[str]:
 
 
 def measure(
-    enhancer: Enhancer, clips: Sequence[Excerpt], conditions: Iterable[Condition], *, seed: int
+    make_enhancer: Callable[[], Enhancer],
+    clips: Sequence[Excerpt],
+    conditions: Sequence[Condition],
+    *,
+    seed: int,
+    track: Callable[[Sequence[Condition]], Iterable[Condition]] = iter,
+    jobs: int | None = None,
+    cluster: str | None = None,
 ) -> tuple[list[ConditionScore], list[str]]:
     """Score every condition; noise is the same in each for one ``seed``.
 
     Returns the scores, and a message for each row of conditions that cannot be made here (a codec
     that is not installed).
     """
+    results = executor.map(
+        make_enhancer,
+        partial(_try_condition, clips=clips, seed=seed),
+        [_Numbered(number, condition) for number, condition in enumerate(conditions)],
+        jobs=jobs,
+        cluster=cluster,
+        lost=_lost,
+    )
+    # The order of the conditions, whichever was done first.
+    done = {
+        one.number: result for _, (one, result) in zip(track(conditions), results, strict=False)
+    }
     scores: list[ConditionScore] = []
     missing: dict[str, str] = {}
-    for condition in conditions:
-        try:
-            degraded = [
-                condition.degrade(
-                    clip.samples, clip.sample_rate, np.random.default_rng([seed, index])
-                )
-                for index, clip in enumerate(clips)
-            ]
-        except OvertoneError as error:
-            missing.setdefault(condition.row, f"{condition.row}: not available here ({error})")
+    for number, condition in enumerate(conditions):
+        result = done[number]
+        if isinstance(result, str):
+            missing.setdefault(condition.row, f"{condition.row}: not available here ({result})")
         else:
-            scores.append(_score_condition(enhancer, condition, clips, degraded))
+            scores.append(result)
     return scores, list(missing.values())
+
+
+class _Numbered(NamedTuple):
+    """A condition, and its place among all."""
+
+    number: int
+    condition: Condition
+
+
+def _lost(one: _Numbered, reason: str) -> str:
+    del one
+    return reason
+
+
+def _try_condition(
+    enhancer: Enhancer,
+    one: _Numbered,
+    report: executor.Report,
+    *,
+    clips: Sequence[Excerpt],
+    seed: int,
+) -> ConditionScore | str:
+    """Score a condition; a string says why it cannot be made here."""
+    del report
+    try:
+        degraded = [
+            one.condition.degrade(
+                clip.samples, clip.sample_rate, np.random.default_rng([seed, index])
+            )
+            for index, clip in enumerate(clips)
+        ]
+    except OvertoneError as error:
+        return str(error)
+    return _score_condition(enhancer, one.condition, clips, degraded)
 
 
 def _score_condition(
