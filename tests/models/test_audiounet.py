@@ -102,6 +102,15 @@ def test_dropout_acts_in_training_only(name):
 
 
 @every_network
+def test_gain_multiplies_what_comes_in_and_divides_what_is_added(name):
+    plain, loud = build(name).eval(), build(name, gain=8.0).eval()
+    loud.load_state_dict(plain.state_dict())
+    low = torch.randn(2, 512, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        assert torch.allclose(loud(low) - low, plain(8 * low) / 8 - low, atol=1e-5)
+
+
+@every_network
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_every_scale_of_the_papers_can_be_named(name, scale):
     config = build(name, scale=scale).config

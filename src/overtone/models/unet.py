@@ -27,7 +27,9 @@ class UNetConfig(Settings):
 
     ``scale`` and ``sample_rate`` say what the network is trained for: its input holds nothing
     above ``sample_rate / 2 / scale``. ``stride`` is the factor each level shortens time by, and
-    ``dilation`` that of every convolution but the last.
+    ``dilation`` that of every convolution but the last. ``gain`` multiplies the input and divides
+    what is added to it: about one over the RMS of recordings, or else the first steps of an
+    optimiser like Adam make biases that drown the signal of the deep levels.
     """
 
     sample_rate: int = Field(default=16000, gt=0)
@@ -38,6 +40,7 @@ class UNetConfig(Settings):
     stride: int = Field(default=2, ge=2)
     dilation: int = Field(default=1, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
+    gain: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -163,7 +166,7 @@ class UNet(nn.Module):
         """
         samples = low.shape[1]
         padding = -samples % self.config.multiple_samples
-        x = F.pad(low, (0, padding)).unsqueeze(2)
+        x = self.config.gain * F.pad(low, (0, padding)).unsqueeze(2)
         skips = []
         for block in self.down:
             x = block(x)
@@ -173,7 +176,7 @@ class UNet(nn.Module):
             x = F.relu(F.dropout(convolve(x), self.config.dropout, self.training))
             x = finish(subpixel_shuffle(x, self.config.stride))
             x = torch.cat([x, skips.pop()], dim=2)
-        detail = subpixel_shuffle(self.last(x), self.config.stride)
+        detail = subpixel_shuffle(self.last(x), self.config.stride) / self.config.gain
         return low + detail.squeeze(2)[:, :samples]
 
 
