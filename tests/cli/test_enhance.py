@@ -227,6 +227,14 @@ def test_an_input_is_not_overwritten_even_with_force(recordings, overtone):
     assert Path("a.wav").read_bytes() == before
 
 
+def test_a_file_in_place_of_the_output_folder_is_named(recordings, overtone):
+    (recordings / "plain").write_text("x")
+    code, _, noted = overtone("enhance", "a.wav", "-o", "plain/b.wav")
+    assert code == 1
+    assert "cannot make the folder plain (File exists); name another output" in noted
+    assert (recordings / "plain").read_text() == "x"
+
+
 def test_a_clash_of_outputs_stops_everything_before_any_work(recordings, overtone, copier):
     Path("b.m4a").touch()
     code, _, err = overtone("enhance", "a.wav", "b.flac", "b.m4a")

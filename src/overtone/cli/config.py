@@ -77,7 +77,10 @@ def _settings(
     for key, value in table.items():
         name = ".".join((*path, key))
         if commands:
-            if key not in commands or not isinstance(value, dict):
+            if not isinstance(value, dict):
+                cure = "; options go below their command, as in [enhance]"
+                raise ConfigError(f"{file}: {name}: no such table{cure}")
+            if key not in commands:
                 raise ConfigError(f"{file}: {name}: no such table{_nearest(key, commands)}")
             yield from _settings(file, context, commands[key], value, (*path, key))
             continue
@@ -97,7 +100,7 @@ def _options(command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _nearest(key: str, known: Any) -> str:
-    near = difflib.get_close_matches(key.replace("_", "-"), known, 1, cutoff=0.4)
+    near = difflib.get_close_matches(key.replace("_", "-"), known, 1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
 
 

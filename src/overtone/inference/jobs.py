@@ -585,7 +585,13 @@ def _staged(
 ) -> Iterator[tuple[Task, Callable[[EnhanceReport], EnhanceReport]]]:
     """Lend the task with ends on this machine, and what brings its result to where it belongs."""
     if isinstance(task.destination, Path):
-        task.destination.parent.mkdir(parents=True, exist_ok=True)
+        folder = task.destination.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInputError(
+                f"cannot make the folder {folder} ({error.strerror}); name another output"
+            ) from error
     source, destination = cast("Path", task.source), cast("Path", task.destination)
     if not (task.has_names and (is_remote(source) or is_remote(destination))):
         yield task, lambda report: report
