@@ -27,12 +27,13 @@ def excite(
     cuts: list[int] | None = None,
     first_bin: int = 0,
     names: tuple[str, ...] = WAVES,
+    constants: ExcitationConstants | None = None,
 ) -> NDArray[np.complex64]:
     """All excitation frames of ``[channels, n]``, aligned with the recording's."""
     window = hann(WINDOW)
     spectrum = StreamStft(len(samples), window / np.sqrt(np.sum(window**2)), HOP).push(samples)
     excitations = Excitations(
-        ExcitationConstants(),
+        constants or ExcitationConstants(),
         names,
         sample_rate=RATE,
         window_samples=WINDOW,
@@ -45,11 +46,13 @@ def excite(
     return np.concatenate([excitations.push(part) for part in parts], axis=2)[:, :, LATE:]
 
 
-def voice(seconds: float = 1.0, pitch_hz: float = 187.5) -> NDArray[np.float32]:
+def voice(
+    seconds: float = 1.0, pitch_hz: float = 187.5, phases: float | NDArray[np.float64] = 0.0
+) -> NDArray[np.float32]:
     """A steady voice below the cutoff: harmonics, every fourth bin."""
     t = np.arange(int(seconds * RATE)) / RATE
     partials = np.arange(1, int(3800 / pitch_hz) + 1)
-    wave = np.sum(np.cos(2 * np.pi * pitch_hz * partials[:, None] * t), axis=0)
+    wave = np.sum(np.cos(2 * np.pi * pitch_hz * partials[:, None] * t + phases), axis=0)
     return (0.05 * wave / wave.std()).astype(np.float32)[None]
 
 
@@ -92,6 +95,18 @@ def test_modulated_noise_swells_with_the_pulses() -> None:
     assert alike[0] > 0.9
     assert alike[1] > 0.2
     assert abs(alike[2]) < 0.1
+
+
+def test_a_higher_power_makes_sharper_pulses(rng: np.random.Generator) -> None:
+    """By the kurtosis above the cutoff, of a voice whose own pulses are smeared."""
+    smeared, sharpness = voice(phases=rng.uniform(0, 2 * np.pi, (20, 1))), []
+    for power in (1, 2, 4):
+        constants = ExcitationConstants(pulse_power=power)
+        spectra = excite(smeared, names=("pulses", "noise"), constants=constants)[:1, 0]
+        spectra[..., :96] = 0
+        wave = StreamOverlapAdd(1, hann(WINDOW), HOP).push(spectra)[0, RATE // 8 : -RATE // 8]
+        sharpness.append(np.mean(wave**4) / np.mean(wave**2) ** 2)
+    assert sharpness[0] < sharpness[1] < sharpness[2]
 
 
 @pytest.mark.parametrize("name", COPIES)

@@ -48,7 +48,11 @@ def model_file(path, metadata, nodes=(), inputs=(), outputs=(), constants=()):
             ("speech", "level_frames", (0, 10**12)),
             ("speech", "band_centres_hz", ([], [1.0], [2.0, 1.0], [1.0] * 5000)),
             ("speech", "excitations", ([], ["siren"], ["noise"] * 100)),
-            ("speech", "excitation", ({"fast_samples": 10**12}, {"copied_part": float("nan")})),
+            (
+                "speech",
+                "excitation",
+                ({"fast_samples": 10**12}, {"copied_part": float("nan")}, {"pulse_power": 9}),
+            ),
             ("speech", "faithful", ("../elsewhere", "/dev/zero", "a.onnx")),
             ("tfilm-speech-x4", "scale", (0, 1, 10**9)),
             ("tfilm-speech-x4", "patch_samples", (0, 2**40, 100)),

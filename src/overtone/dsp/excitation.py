@@ -6,9 +6,9 @@ excitations are ordinary signal processing, outside any network:
 1. The kept band, up to 4 kHz, is *whitened*: every bin is divided by the root of its local mean
    power, and the frames are overlap-added to a waveform.
 2. Its absolute value has every harmonic of its pitch, all the way up (Makhoul & Berouti 1979,
-   "High-frequency regeneration in speech coding systems"). Multiplied by the square of its own
+   "High-frequency regeneration in speech coding systems"). Multiplied by a power of its own
    *swell*, a fast mean over a slow one, it becomes sharp ``pulses``.
-3. White noise times that square is ``modulated_noise``: breath between the pulses of a voice.
+3. White noise times a lower power is ``modulated_noise``: breath between the pulses of a voice.
 4. White noise as it is, ``noise``.
 5. Mixtures have no one pitch, and their absolute value is full of differences between tones. For
    them the whitened band itself moves up: by steps of its own width (spectral band replication,
@@ -45,7 +45,9 @@ class ExcitationConstants:
     The kept band is used from ``lowest_hz`` to where the crossover begins, ``crossover_start`` of
     the cutoff; for a waveform, at most to ``highest_hz``. Local means run over ``whitening_bins``.
     The swell is the mean over the last ``fast_samples`` divided by that over the last
-    ``slow_samples``. Copies are of the last ``copied_part`` of the band.
+    ``slow_samples``; pulses are weighted by its power ``pulse_power``, modulated noise by its
+    ``noise_power``, which are 2 where a file does not say. Copies are of the last ``copied_part``
+    of the band.
     """
 
     lowest_hz: float = 80.0
@@ -57,6 +59,8 @@ class ExcitationConstants:
     fast_samples: int = 32
     slow_samples: int = 1024
     swell_floor: float = 1e-6
+    pulse_power: int = 2
+    noise_power: int = 2
     flattening_floor: float = 1e-12
 
 
@@ -225,8 +229,9 @@ class Excitations:
         if self._waved == WAVES:
             wave = np.abs(self._synthesis.push(self._white(spectrum, self._voiced)))
             swell = self._fast.push(wave) / (self._slow.push(wave) + self._floor)
-            swell *= swell
-            signals = np.concatenate([wave * swell, noise * swell, noise])
+            pulses = wave * math.prod([swell] * self._c.pulse_power)
+            breath = noise * math.prod([swell] * self._c.noise_power)
+            signals = np.concatenate([pulses, breath, noise])
         spectra = self._analysis.push(signals)[..., self._from :]
         found = spectra.reshape(len(self._waved), self._channels, -1, spectra.shape[-1])
         if self._waved == WAVES:

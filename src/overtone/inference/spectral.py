@@ -28,6 +28,8 @@ Spectrum = NDArray[np.complex64]
 MAX_FRAMES = 256
 # A steady line's energy lies within so many bins of it, but for -60 dB.
 LINE_BINS = 8
+# The swell reaches 32 times its mean, whose higher powers leave what float32 holds.
+MOST_POWER = 8
 
 
 class FrameInfo(ModelInfo):
@@ -51,6 +53,8 @@ class FrameInfo(ModelInfo):
         for name, value in vars(constants).items():
             if not 0 < value <= 65536:
                 raise ValueError(f"excitation.{name} must be above 0 and at most 65536")
+            if name.endswith("_power") and value > MOST_POWER:
+                raise ValueError(f"excitation.{name} must be at most {MOST_POWER}")
         return self
 
     @property

@@ -77,11 +77,11 @@ def excitations(
 
     wave = overlap_add(white(edge_hz.clamp(max=c.highest_hz)), window, hop).abs()
     swell = trailing_mean(wave, c.fast_samples)
-    swell = (swell / (trailing_mean(wave, c.slow_samples) + c.swell_floor)).square()
+    swell = swell / (trailing_mean(wave, c.slow_samples) + c.swell_floor)
     noise = (torch.rand_like(wave) - 0.5) * math.sqrt(12)
     found = {
-        "pulses": flat(frames(wave * swell, window, hop)),
-        "modulated_noise": flat(frames(noise * swell, window, hop)),
+        "pulses": flat(frames(wave * swell**c.pulse_power, window, hop)),
+        "modulated_noise": flat(frames(noise * swell**c.noise_power, window, hop)),
         "noise": frames(noise, window, hop),
     }
     if any(name in COPIES for name in config.excitations):

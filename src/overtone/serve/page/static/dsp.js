@@ -181,15 +181,16 @@ export class Excitations {
   /** Spectra whose channels are the pulses of all channels, then their noises; from `firstBin` on. */
   push(spectra) {
     const { constants, channels } = this;
+    const { pulse_power: pulsePower = 2, noise_power: noisePower = 2 } = constants;
     const waves = this.synthesis.push(this.#white(spectra)).map((wave) => wave.map(Math.abs));
     const fast = this.fast.push(waves), slow = this.slow.push(waves);
     const signals = empty(3 * channels, waves[0].length);
     waves.forEach((wave, c) => {
       const noise = whiteNoise(this.seed, c, this.sample, wave.length);
       for (let n = 0; n < wave.length; n++) {
-        const swell = square(fast[c][n] / (slow[c][n] + constants.swell_floor));
-        signals[c][n] = wave[n] * swell;
-        signals[channels + c][n] = noise[n] * swell;
+        const swell = fast[c][n] / (slow[c][n] + constants.swell_floor);
+        signals[c][n] = wave[n] * swell ** pulsePower;
+        signals[channels + c][n] = noise[n] * swell ** noisePower;
         signals[2 * channels + c][n] = noise[n];
       }
     });
