@@ -12,7 +12,8 @@ excitations are ordinary signal processing, outside any network:
 4. White noise as it is, ``noise``.
 5. Mixtures have no one pitch, and their absolute value is full of differences between tones. For
    them the whitened band itself moves up: by steps of its own width (spectral band replication,
-   Dietz et al. 2002), ``copy_up``, or reflected at the cutoff first, ``mirror``.
+   Dietz et al. 2002), ``copy_up``, or reflected at the cutoff first, ``mirror``. Its magnitudes are
+   raised to a power before: frames that overlap, and noise beside it, take grain from it.
 
 What comes of absolute values is whitened again, bin by bin, so that all have unit power at every
 frequency. All means but those over frequency look back only. The noise is a function of a seed, the
@@ -47,7 +48,7 @@ class ExcitationConstants:
     The swell is the mean over the last ``fast_samples`` divided by that over the last
     ``slow_samples``; pulses are weighted by its power ``pulse_power``, modulated noise by its
     ``noise_power``, which are 2 where a file does not say. Copies are of the last ``copied_part``
-    of the band.
+    of the band, with magnitudes to the power ``copy_power``.
     """
 
     lowest_hz: float = 80.0
@@ -61,6 +62,7 @@ class ExcitationConstants:
     swell_floor: float = 1e-6
     pulse_power: int = 2
     noise_power: int = 2
+    copy_power: int = 1
     flattening_floor: float = 1e-12
 
 
@@ -205,7 +207,14 @@ class Excitations:
         """
         found = dict(zip(self._waved, self._waves(spectrum), strict=True))
         if self._copies:
-            moved = self._moved(self._white(spectrum, self._kept))
+            white = self._white(spectrum, self._kept)
+            if self._c.copy_power > 1:
+                power = power_of(white)
+                white *= power ** ((self._c.copy_power - 1) / 2)
+                means = (local_mean(x, self._c.whitening_bins) for x in (power, power_of(white)))
+                before, after = (mean + self._c.flattening_floor for mean in means)
+                white *= np.sqrt(before / after)
+            moved = self._moved(white)
             found.update(zip((n for n in self._names if n in COPIES), moved, strict=True))
         return np.stack([found[name] for name in self._names])
 

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from overtone.data.crops import Batch
-from overtone.dsp.excitation import ExcitationConstants
 from overtone.inference.source_filter import SourceFilterInfo
 from overtone.models.extender import CROSSOVER_START, VISIBLE_END
 from overtone.models.source_filter import (
@@ -25,7 +24,7 @@ from overtone.models.source_filter import (
 from overtone.models.stft import frames, overlap_add, power
 from overtone.training.adversarial import Adversary, DiscriminatorBatch
 from overtone.training.device import autocast, to_device
-from overtone.training.excitation import excitations, running_level
+from overtone.training.excitation import CONSTANTS, excitations, running_level
 from overtone.training.losses import (
     Extension,
     SourceFilterLossConfig,
@@ -35,8 +34,6 @@ from overtone.training.losses import (
 )
 from overtone.training.spectral import SpectralRecipe, SpectralTask
 
-# Sharp pulses in plain breath: nearer to recordings in harmonics and LSD than both at power 2.
-CONSTANTS = ExcitationConstants(crossover_start=CROSSOVER_START, pulse_power=4, noise_power=1)
 # Windows of the loss on band power: the long one is the default.
 SHORT_BAND_WINDOW = 512
 # A checkpoint is eligible by its envelope where its grain is natural to so many dB; beyond, each dB

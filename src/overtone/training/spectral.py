@@ -17,6 +17,7 @@ from overtone.models.extender import ExtenderConfig, Prediction, SpectralExtende
 from overtone.models.stft import frames, overlap_add
 from overtone.training.adversarial import AdversarialConfig, Adversary, DiscriminatorBatch
 from overtone.training.device import autocast, to_device
+from overtone.training.excitation import CONSTANTS
 from overtone.training.losses import (
     BAND_WINDOW,
     LossConfig,
@@ -90,7 +91,7 @@ class SpectralRecipe(Recipe):
     def describe(self, progress: dict[str, Any], parameters: int) -> SpectralInfo:
         """Return what the model file says of itself, exported after ``progress``."""
         about = self._about_frames(progress, parameters)
-        return SpectralInfo(**about, has_fidelity=True, texture=self.texture)
+        return SpectralInfo(**about, has_fidelity=True, texture=self.texture, excitation=CONSTANTS)
 
     def _about_frames(self, progress: dict[str, Any], parameters: int) -> dict[str, Any]:
         """Return what :meth:`describe` says of every model of frames."""
