@@ -1,7 +1,64 @@
+import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
-from overtone.training.source_filter import scaled_envelope
+from overtone.models.source_filter import SourceFilterConfig
+from overtone.training.losses import (
+    ENVELOPE_KNEE_DB,
+    TEACHER_TRUST,
+    Extension,
+    Teaching,
+    envelope_distance,
+)
+from overtone.training.source_filter import SourceFilterRecipe, scaled_envelope
+
+CONFIG = SourceFilterConfig()
+
+
+def envelope_error(off_db, teacher_off_db=None, share=0.0):
+    """The loss of a network and a teacher that are so many dB off, everywhere."""
+    target = torch.full((1, 8, CONFIG.bins), 0.01 + 0j, dtype=torch.complex64)
+    teaching = None
+    if teacher_off_db is not None:
+        teaching = Teaching(target * 10 ** (teacher_off_db / 20), share)
+    shape = 1, 8, len(CONFIG.excitations), len(CONFIG.band_centres_hz)
+    alone = torch.full(shape, -11.0)
+    alone[:, :, 0] = np.log(10 ** (off_db / 20))
+    found = Extension(alone, torch.full((1, 8), 1e-4))
+    edges = torch.tensor([4000.0]), torch.tensor([16000.0])
+    return float(envelope_distance(found, target, *edges, CONFIG, teaching))
+
+
+@pytest.mark.parametrize("off_db", [3.0, -12.0, 30.0])
+def test_the_envelope_s_error_is_square_up_to_the_knee(off_db):
+    knee = ENVELOPE_KNEE_DB
+    size = abs(off_db)
+    wanted = size**2 / (2 * knee) if size < knee else size - knee / 2
+    assert envelope_error(off_db) == pytest.approx(wanted / 10, rel=1e-3)
+
+
+def test_a_teacher_that_knows_better_moves_the_target():
+    own, towards = envelope_error(6.0), envelope_error(4.0)
+    assert envelope_error(6.0, 2.0, share=0.25) == pytest.approx(0.75 * own + 0.25 * towards, 1e-3)
+    # Errors grow with the square.
+    worse_db = 6 * (1.1 * TEACHER_TRUST) ** 0.5
+    assert envelope_error(6.0, worse_db, share=0.25) == pytest.approx(own)
+
+
+def test_a_teacher_has_to_be_named():
+    recipe = {
+        "name": "x",
+        "description": "x",
+        "license": "CC0-1.0",
+        "network": "source-filter",
+        "corpora": [{"name": "c", "path": "c", "bandwidth_hz": 20000, "license": "CC0-1.0"}],
+        "optimiser": {"steps": 10},
+        "loss": {"teacher_share": 0.5},
+    }
+    with pytest.raises(ValidationError, match="teacher_share needs faithful"):
+        SourceFilterRecipe.model_validate(recipe)
+    SourceFilterRecipe.model_validate(recipe | {"faithful": "speech-faithful"})
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])

@@ -23,11 +23,13 @@ from overtone.settings import Settings
 
 # Window of the loss on band power, in samples.
 BAND_WINDOW = 2048
-# Errors of the envelope beyond so many dB count by size, smaller ones by square.
-ENVELOPE_KNEE_DB = 6.0
+# Errors of the envelope beyond so many dB count by size, smaller ones by square, as in the metric.
+ENVELOPE_KNEE_DB = 20.0
 # Frames so far below the loudest of a crop count a fifth: what metrics leave out.
 PAUSE_DB = 38.0
 PAUSE_WEIGHT = 0.2
+# A teacher is heard on items where its error is at most so many times the network's own.
+TEACHER_TRUST = 1.2
 
 
 def check_windows(windows: tuple[int, ...]) -> tuple[int, ...]:
@@ -70,6 +72,9 @@ class SourceFilterLossConfig(Settings):
     # What part of the gradient of all but the envelope's loss reaches the envelope. Discriminators
     # ask for one sharp envelope among all that could be, which costs accuracy.
     waveform_envelope_share: float = Field(default=1.0, ge=0, le=1)
+    # What part of the envelope's target is what the model ``faithful`` predicts, where that knows
+    # better. A prediction has none of the chance that recordings have.
+    teacher_share: float = Field(default=0.0, ge=0, le=1)
     # Before this step the envelope is all that is learned.
     waveform_start_step: int = Field(default=0, ge=0)
 
@@ -251,6 +256,13 @@ def spectral_distances(
     )
 
 
+class Teaching(NamedTuple):
+    """A teacher's estimate of a target, of its shape, and the part of the error that goes to it."""
+
+    estimate: Tensor
+    share: float
+
+
 class Extension(NamedTuple):
     """Gains ``[batch, frames, excitations, bands]`` of crops, and what they are relative to."""
 
@@ -264,11 +276,13 @@ def envelope_distance(
     cutoff_hz: Tensor,
     bandwidth_hz: Tensor,
     config: SourceFilterConfig,
+    teaching: Teaching | None = None,
 ) -> Tensor:
     """Return the mean error of the power of bands above the cutoff, in units of 10 dB; a scalar.
 
     ``target`` is complex, ``[batch, frames, bins]``. The excitations have unit power and nothing in
-    common, so that the power of their sum is known without a waveform.
+    common, so that the power of their sum is known without a waveform. ``teaching`` counts for the
+    items that the teacher knows better than the network does so far.
     """
     bands = band_interpolation(config).to(target.device)
     hz = torch.arange(config.bins, device=target.device) * (
@@ -277,16 +291,31 @@ def envelope_distance(
     inside = (hz >= CROSSOVER_START * cutoff_hz[:, None]) & (hz <= bandwidth_hz[:, None])
     weight = bands * inside[:, None].float()
     held = weight.sum(-1)
-    wanted = torch.einsum("btf,bkf->btk", power(target), weight) / held.clamp_min(1e-6)[:, None]
+
+    def levels(spectrum: Tensor) -> Tensor:
+        sums = torch.einsum("btf,bkf->btk", power(spectrum), weight)
+        return sums / held.clamp_min(1e-6)[:, None]
+
+    wanted = levels(target)
     width = bands.sum(-1)
     usable = ((held > 0.5 * width.clamp_min(1)) & (width > 0)).float()[:, None]
     predicted = torch.logsumexp(2 * found.gains, 2).clamp(-24, 8) + found.level.log()[..., None]
     floor = torch.tensor(math.log(POWER_FLOOR), device=target.device)
-    error = torch.logaddexp(predicted, floor) - (wanted + POWER_FLOOR).log()
-    error = 10 / math.log(10) * error
+    predicted = torch.logaddexp(predicted, floor)
     energy = (wanted * usable).sum(-1)
     active = energy > energy.amax(1, keepdim=True) * 10 ** (-PAUSE_DB / 10)
     counted = usable * torch.where(active, 1.0, PAUSE_WEIGHT)[..., None]
-    cost = F.smooth_l1_loss(error, torch.zeros_like(error), beta=ENVELOPE_KNEE_DB, reduction="none")
-    items = (cost * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
+
+    def costs(found: Tensor, wanted: Tensor) -> Tensor:
+        decibels = 10 / math.log(10)
+        knee = ENVELOPE_KNEE_DB / decibels
+        cost = decibels * F.smooth_l1_loss(found, wanted, beta=knee, reduction="none")
+        return (cost * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
+
+    wanted = (wanted + POWER_FLOOR).log()
+    items = costs(predicted, wanted)
+    if teaching:
+        taught = (levels(teaching.estimate) + POWER_FLOOR).log()
+        share = teaching.share * (costs(taught, wanted) <= TEACHER_TRUST * items.detach())
+        items = (1 - share) * items + share * costs(predicted, taught)
     return items.mean() / 10

@@ -7,13 +7,19 @@ become a waveform that is compared and, mostly, scored by discriminators: they t
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor
 
 from overtone.data.crops import Batch
+from overtone.dsp.level import active_rms
+from overtone.inference.family import Model
+from overtone.inference.model import load_model
 from overtone.inference.source_filter import SourceFilterInfo
 from overtone.models.extender import CROSSOVER_START, VISIBLE_END
 from overtone.models.source_filter import (
@@ -28,11 +34,13 @@ from overtone.training.excitation import CONSTANTS, excitations, running_level
 from overtone.training.losses import (
     Extension,
     SourceFilterLossConfig,
+    Teaching,
     band_power_distance,
     envelope_distance,
     signal_distance,
 )
 from overtone.training.spectral import SpectralRecipe, SpectralTask
+from overtone.training.validate import extend
 
 # Windows of the loss on band power: the long one is the default.
 SHORT_BAND_WINDOW = 512
@@ -40,6 +48,8 @@ SHORT_BAND_WINDOW = 512
 # weighs as this many of the envelope.
 GRAIN_TOLERANCE_DB = 0.3
 GRAIN_WEIGHT = 5.0
+# Crops below this RMS are not made louder for a teacher.
+SILENCE_RMS = 1e-6
 
 
 class SourceFilterRecipe(SpectralRecipe):
@@ -50,6 +60,12 @@ class SourceFilterRecipe(SpectralRecipe):
     faithful: str = ""
     model: SourceFilterConfig = SourceFilterConfig()  # type: ignore[assignment]
     loss: SourceFilterLossConfig = SourceFilterLossConfig()  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> Self:
+        if self.loss.teacher_share and not self.faithful:
+            raise ValueError("loss.teacher_share needs faithful, the name of a shipped model")
+        return self
 
     def describe(self, progress: dict[str, Any], parameters: int) -> SourceFilterInfo:  # type: ignore[override]
         """Return what the model file says of itself, exported after ``progress``."""
@@ -97,7 +113,8 @@ class SourceFilterTask(SpectralTask):
         spectrum = frames(low, c.window_samples, c.hop_samples)
         target = frames(clean, c.window_samples, c.hop_samples)
         found = self._extend(spectrum, cutoff)
-        envelope = envelope_distance(found, target, cutoff, bandwidth, c)
+        teaching = self._teaching(batch) if weights.teacher_share else None
+        envelope = envelope_distance(found, target, cutoff, bandwidth, c, teaching)
         if step < weights.waveform_start_step:
             nothing = DiscriminatorBatch(clean, low, level, cutoff, bandwidth)
             return {"total": envelope, "envelope": envelope}, nothing
@@ -123,6 +140,19 @@ class SourceFilterTask(SpectralTask):
             total = total + weight * own.features_weight * adversarial["features"]
             terms |= adversarial
         return {"total": total, **terms}, pair._replace(fake=pair.fake.detach())
+
+    @cached_property
+    def _teacher(self) -> Model:
+        return load_model(self.recipe.faithful, device="cpu", threads=1)
+
+    def _teaching(self, batch: Batch) -> Teaching:
+        teacher, c, made = self._teacher, self.recipe.model, []
+        for low, cutoff_hz in zip(batch.low, batch.cutoff_hz, strict=True):
+            gain = teacher.info.level_rms / max(active_rms(low, c.sample_rate), SILENCE_RMS)
+            made.append(extend(teacher, low * np.float32(gain), float(cutoff_hz)) / gain)
+        (samples,) = to_device(self.device, np.stack(made).astype(np.float32))
+        estimate = frames(samples, c.window_samples, c.hop_samples)
+        return Teaching(estimate, self.recipe.loss.teacher_share)
 
     def _extend(self, spectrum: Tensor, cutoff_hz: Tensor) -> Extension:
         c = self.recipe.model
