@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import tomllib
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from overtone.training.waveform import (
     recipe_for_archives,
     restore,
 )
-from overtone.training.world import World
+from overtone.training.world import World, default_accumulate
 
 RECIPE = """
 name = "tiny"
@@ -112,14 +113,14 @@ def run(tmp_path, archives):
     return train
 
 
-def make_task(recipe, archives):
+def make_task(recipe, archives, world=None):
     return make_any_task(
         recipe,
         archives,
         cache=archives,
         device=torch.device("cpu"),
         compile_model=False,
-        world=World(),
+        world=world or World(),
         log=lambda line: None,
     )
 
@@ -175,6 +176,31 @@ def test_examples_depend_on_the_step_alone(archives):
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     start.close()
     late.close()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_one_two_and_four_processes_add_up_to_the_same_gradient(network, archives, monkeypatch):
+    """To the bit, with dropout and normalisation, however they share the parts of a batch."""
+    recipe = make_recipe(network, optimiser={"batch_size": 8, "bfloat16": False})
+
+    def gradient(world):
+        """Return what ``world`` adds to the sum of the second step."""
+        torch.manual_seed(0)
+        task = make_task(recipe, archives, world)
+        sums = []
+        monkeypatch.setattr(World, "sum", lambda _, values: sums.append(values.clone()) or values)
+        with closing(task.examples(1)) as examples:
+            task.step(next(examples), 1)
+        return sums[0]
+
+    found = []
+    for size in (1, 2, 4):
+        parts = default_accumulate(size, 8, torch.device("cpu"))
+        worlds = [World(rank=rank, size=size, accumulate=parts) for rank in range(size)]
+        found.append(sum(gradient(world) for world in worlds).float())
+    assert found[0].norm() > 0
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 @pytest.mark.parametrize("network", NETWORKS)

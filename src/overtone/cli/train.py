@@ -89,14 +89,16 @@ def train(
         str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
     accumulate: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--accumulate",
             min=1,
             metavar="N",
-            help="Take each batch in N parts, one after another: less memory, the same result.",
+            help="Take each batch in N parts, one after another: less memory. Default: 4 on a CPU,"
+            " shared by the processes; 1 on a GPU.",
+            show_default=False,
         ),
-    ] = 1,
+    ] = None,
     compile_model: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Use torch.compile (a minute at start).")
     ] = True,

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,7 +37,7 @@ from overtone.training.optimiser import update_ema
 from overtone.training.recipe import Recipe
 from overtone.training.task import Log, TrainingTask
 from overtone.training.watch import Heartbeat, Stopped, StopRequest
-from overtone.training.world import World, join_world
+from overtone.training.world import World, default_accumulate, join_world
 
 # A line of the log comes after so many steps or, where those take longer, so many seconds.
 REPORT_STEPS, FIRST_REPORT_S, REPORT_S = 50, 10.0, 60.0
@@ -52,7 +53,7 @@ def train(
     warm_start: Path | None = None,
     device: str = "auto",
     compile_model: bool = True,
-    accumulate: int = 1,
+    accumulate: int | None = None,
     checkpoint_minutes: float = 4.0,
     log: Log = print,
 ) -> Path:
@@ -67,7 +68,8 @@ def train(
         warm_start: begin from the EMA of this checkpoint of another run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         compile_model: ``torch.compile`` the network.
-        accumulate: in so many parts, one after another, a process takes its part of a batch.
+        accumulate: in so many parts, one after another, a process takes its part of a batch; None
+            makes four parts of a batch on CPUs, all together, and one for each GPU.
         checkpoint_minutes: between two checkpoints.
         log: is given each line.
 
@@ -80,12 +82,14 @@ def train(
             cannot be written, or there is no such device, or the loss stops being finite, or a
             process of several has ended, or they cannot share a batch.
     """
-    with join_world(accumulate) as world, StopRequest() as stop:
-        world.require_divides(recipe.optimiser.batch_size)
+    with join_world() as world, StopRequest() as stop:
         if not world.first:
             log = _say_nothing
         with Heartbeat(log) as beat:
             try:
+                where, size = choose_device(device, world.local_rank), recipe.optimiser.batch_size
+                parts = accumulate or default_accumulate(world.size, size, where)
+                world = replace(world, accumulate=parts)
                 return _train(
                     recipe,
                     data_root,
@@ -93,7 +97,7 @@ def train(
                     cache=cache,
                     resume=resume,
                     warm_start=warm_start,
-                    device=choose_device(device, world.local_rank),
+                    device=where,
                     compile_model=compile_model,
                     checkpoint_minutes=checkpoint_minutes,
                     world=world,
@@ -127,7 +131,8 @@ def _train(
     if world.first:
         recover(last)
     versions = {"overtone": __version__, "torch": torch.__version__, "recipe": recipe.sha256()}
-    world.require_same(versions)
+    world.require_same(versions)  # waits for all, so that all can say what is wrong
+    world.require_divides(recipe.optimiser.batch_size)
     if last.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --output")
     # Before recordings are decoded, which may take minutes.
@@ -233,10 +238,6 @@ class _Run:
             first = True
             # All stop at the same step, whichever of them was asked to.
             while self.step < steps and not self.world.any(stop.asked):
-                # Dropout depends on step and rank alone, so that a resumed run draws what it would
-                # have, and no two processes the same.
-                seed = self.recipe.seed * 1_000_003 + self.step
-                torch.manual_seed(seed + (self.world.rank << 40))
                 found = self._take_step(next(examples), stop, first=first, compiles=compiles)
                 if found is None:
                     break

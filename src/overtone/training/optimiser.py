@@ -42,6 +42,8 @@ class OptimisedNetwork:
         )
         device = next(network.parameters()).device
         self.scaler = gradient_scaler(device, settings.bfloat16)
+        self._trained = [p for p in network.parameters() if p.requires_grad]
+        self._sum: Tensor | None = None
 
     def backward(self, loss: Tensor, share: float, step: int) -> None:
         """Add the gradient of ``loss``, the mean over that ``share`` of the batch of ``step``.
@@ -51,6 +53,26 @@ class OptimisedNetwork:
         """
         self._require_finite(loss, "loss", step)
         self.scaler.scale(share * loss).backward()  # type: ignore[no-untyped-call]
+        if self.world.size * self.world.accumulate > 1:
+            self._add_gradients()
+
+    def _add_gradients(self) -> None:
+        """Move the gradients to the sum of all parts, of float64 on a CPU: order is no matter."""
+        flat = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in self._trained]
+        )
+        flat = flat.double() if flat.device.type == "cpu" else flat
+        self._sum = flat if self._sum is None else self._sum.add_(flat)
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def _share_gradients(self) -> None:
+        """Give every process the gradients that all have added up."""
+        if self._sum is None:
+            return
+        total, self._sum = self.world.sum(self._sum), None
+        sizes = [p.numel() for p in self._trained]
+        for parameter, part in zip(self._trained, torch.split(total, sizes), strict=True):
+            parameter.grad = part.view_as(parameter).to(parameter.dtype)
 
     def step(self, step: int) -> None:
         """Make step number ``step`` down the gradient that all processes have added up.
@@ -59,7 +81,7 @@ class OptimisedNetwork:
             ConfigError: the gradient is not finite; the weights are as before, so that a checkpoint
                 never holds NaN.
         """
-        self.world.sum_gradients(self.network)
+        self._share_gradients()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(step, self.steps, self.settings)
         self.scaler.unscale_(self.optimiser)
@@ -78,6 +100,7 @@ class OptimisedNetwork:
         """Put back what :meth:`snapshot` returned."""
         self.network.load_state_dict(snapshot[0])
         self.optimiser.load_state_dict(snapshot[1])
+        self._sum = None
         self.optimiser.zero_grad(set_to_none=True)
 
     def _require_finite(self, value: Tensor, what: str, step: int) -> None:

@@ -179,7 +179,7 @@ class SpectralTask:
         if adversary and step < adversary.config.start_step:
             adversary = None
         found, pairs = [], []
-        for batch, share in parts:
+        for batch, share in self.world.in_turn(parts, self.recipe.seed, step):
             terms, pair = self.losses(batch, step, adversary)
             self.extender.backward(terms["total"], share, step)
             found.append((terms, share))

@@ -210,7 +210,7 @@ class WaveformTask:
     def step(self, parts: list[tuple[Pair, float]], step: int) -> dict[str, float]:
         """Make a step of the network."""
         found = []
-        for batch, share in parts:
+        for batch, share in self.world.in_turn(parts, self.recipe.seed, step):
             terms = self.losses(batch)
             self.trained.backward(terms["total"], share, step)
             found.append((terms, share))
