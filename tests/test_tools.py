@@ -1,0 +1,39 @@
+"""The tools that mend weights in place of training."""
+
+import numpy as np
+import pytest
+import torch
+from tools import calibrate_envelope, fit_mixture
+
+from overtone.models.source_filter import SourceFilterConfig, SourceFilterExtender
+
+
+def test_the_fit_is_the_linear_map_that_made_the_targets() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(4000, 12, dtype=torch.float64) + 3
+    weight, bias = torch.randn(5, 12).double(), torch.randn(5).double()
+    found = fit_mixture.fit(features, features @ weight.T + bias)
+    torch.testing.assert_close(found[0], weight, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(found[1], bias, rtol=0.05, atol=0.05)
+
+
+def test_centred_logits_give_the_same_shares() -> None:
+    model = SourceFilterExtender(SourceFilterConfig(channels=8, dilations=(1,)))
+    logits = torch.randn(2, 3, 3 * model.bands)
+
+    def shares(logits: torch.Tensor) -> torch.Tensor:
+        return logits.unflatten(-1, (3, model.bands)).softmax(-2)
+
+    found = fit_mixture.centred(logits, model)
+    torch.testing.assert_close(shares(found), shares(logits))
+    torch.testing.assert_close(
+        found.unflatten(-1, (3, model.bands)).mean(-2), torch.zeros(2, 3, model.bands)
+    )
+
+
+def test_a_bias_is_taken_out_in_full_above_8_khz_and_not_below_4() -> None:
+    centres_hz = np.arange(1000.0, 18000.0, 250.0)
+    found = calibrate_envelope.smoothed(np.full(centres_hz.size, 2.5), centres_hz)
+    assert found[centres_hz >= 8000] == pytest.approx(2.5)
+    assert not found[centres_hz <= 4000].any()
+    assert (np.diff(found) >= -1e-9).all()
