@@ -1,5 +1,10 @@
 """A file of the AudioUNet family does what its checkpoint does, at any length the network takes."""
 
+import runpy
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
 import onnx
 import pytest
 import soundfile
@@ -32,6 +37,9 @@ PROGRESS = {"step": 30, "seconds": 600.0, "level_rms": 0.06}
 def audible(model):
     """New networks return their input nearly: let this one add what can be told apart."""
     torch.nn.init.normal_(model.last.weight, std=0.3)
+    for name, parameter in model.named_parameters():
+        if name.endswith("convolve.bias"):
+            torch.nn.init.normal_(parameter, std=0.1)
     return model.eval()
 
 
@@ -168,3 +176,27 @@ def test_another_networks_graph_agrees(exported, tmp_path):
     onnx.save(waveform.graph(model, info), str(tmp_path / "a.onnx"))
     assert disagreement(model, info, tmp_path / "a.onnx") < TOLERANCE
     assert {low.shape[1] % 16 for low in random_patches(info)} == {0}
+
+
+def test_levels_are_taken_away_as_by_hand(exported, rounded, rng):
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "levels.py"))
+    low = (0.06 * rng.standard_normal((2, 640))).astype("float32")
+    with torch.no_grad():
+        whole = rounded(torch.from_numpy(low)).numpy()
+        parts = list(tool["without_levels"](onnx.load(exported)))
+        for part, name in zip(parts, ("down.0", "bottleneck"), strict=True):
+            silent = deepcopy(rounded)
+            for parameter in silent.get_submodule(name).convolve.parameters():
+                parameter.zero_()
+            wanted = silent(torch.from_numpy(low)).numpy()
+            assert abs(wanted - whole).max() > 100 * TOLERANCE, name
+            np.testing.assert_allclose(tool["run"](part, low), wanted, atol=TOLERANCE)
+
+
+def test_gains_of_levels_are_over_the_spline(rng):
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "levels.py"))
+    high = rng.standard_normal((2, 8192)).astype("float32")
+    low, output = 0.9 * high, 0.99 * high  # errors of a tenth and a hundredth
+    snr_db, lsd = tool["gains"](high, low, output)
+    assert snr_db == pytest.approx(20, abs=0.2)
+    assert lsd == pytest.approx(2 * np.log(0.9 / 0.99), abs=0.01)
