@@ -1,9 +1,11 @@
 """The tools that mend weights in place of training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from tools import calibrate_envelope, fit_mixture
+from tools import calibrate_envelope, fit_mixture, simulate_cluster
 
 from overtone.models.source_filter import SourceFilterConfig, SourceFilterExtender
 
@@ -37,3 +39,19 @@ def test_a_bias_is_taken_out_in_full_above_8_khz_and_not_below_4() -> None:
     assert found[centres_hz >= 8000] == pytest.approx(2.5)
     assert not found[centres_hz <= 4000].any()
     assert (np.diff(found) >= -1e-9).all()
+
+
+def test_a_cluster_ends_when_the_driver_with_the_slowest_machines_does() -> None:
+    """The time of a share is its work over what its machines do together, to a few per cent."""
+    times = np.array([[12.0, 0.33]])
+    plain = simulate_cluster.Case("all", workers=1280, hours=2e4, stragglers=0.0, life=1e12)
+    slow = replace(plain, stragglers=0.2)
+    found = {}
+    for case in (plain, slow):
+        found[case] = simulate_cluster.simulate(case, times)["hours"]
+        pace = simulate_cluster.slowest_share(case, np.random.default_rng(1))
+        assert pace.shape == (1,)  # of 64 cores
+    work_h = plain.hours / 12.0 * 0.33 / plain.drivers / 64
+    start_h = plain.start / 3600
+    assert found[plain] == pytest.approx(start_h + work_h, rel=0.4)
+    assert found[slow] == pytest.approx(start_h + 3 * work_h, rel=0.02)  # one of twenty at least
