@@ -148,7 +148,10 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
             with contextlib.suppress(OSError):
                 temporary.unlink()
     except OSError as error:
-        raise InvalidInputError(f"{path}: cannot be written ({reason(error)})") from error
+        cure = (
+            "give another name" if path.parent.is_dir() else f"make the folder {path.parent} first"
+        )
+        raise InvalidInputError(f"{path}: cannot be written ({reason(error)}); {cure}") from error
 
 
 def replace_file(temporary: Path, target: Path) -> None:

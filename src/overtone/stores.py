@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from overtone.errors import AudioFileError, InvalidInputError, MissingExtraError
+from overtone.errors import AudioFileError, InvalidInputError, MissingExtraError, OvertoneError
 from overtone.files import first_line, temporary_folder
 
 _STORE = re.compile(r"[^/\\]{2,}://")  # one letter would be a drive
@@ -70,7 +70,7 @@ def fetched(path: Path) -> Iterator[Path]:
         return
     with temporary_folder() as folder:
         copy = folder / path.name
-        with _told(path, "not fetched"):
+        with told(path, "not fetched"):
             cast("Any", path).fs.get_file(cast("Any", path).path, str(copy))
         yield copy
 
@@ -81,7 +81,7 @@ def store(file: Path, path: Path, *, overwrite: bool = False) -> None:
     Raises:
         AudioFileError: the store does not take it, or there is one and ``overwrite`` is off.
     """
-    with _told(path, "not stored"):
+    with told(path, "not stored"):
         if not overwrite and path.exists():
             raise AudioFileError(f"{path}: already exists; use overwrite=True to replace it")
         cast("Any", path).fs.put_file(str(file), cast("Any", path).path)
@@ -89,16 +89,23 @@ def store(file: Path, path: Path, *, overwrite: bool = False) -> None:
 
 def list_below(folder: Path) -> list[Path]:
     """Return the names below a folder of a store, sorted."""
-    with _told(folder, "not listed"):
+    with told(folder, "not listed"):
         return sorted(folder.rglob("*"), key=str)
 
 
 @contextmanager
-def _told(path: Path, what: str) -> Iterator[None]:
-    """Name the file: each store has exceptions of its own."""
+def told(path: Path, what: str) -> Iterator[None]:
+    """Name the file in a store, if it lies in one: each store has exceptions of its own.
+
+    Raises:
+        AudioFileError: the store failed.
+    """
+    if not is_remote(path):
+        yield
+        return
     try:
         yield
-    except AudioFileError:
+    except OvertoneError:
         raise
     except FileNotFoundError as error:
         raise AudioFileError(f"{path}: {what} (no such file, folder or bucket)") from error

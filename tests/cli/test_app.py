@@ -1,5 +1,6 @@
 """The entry point: help, version, errors and exit codes of the whole command."""
 
+import re
 import subprocess
 import sys
 
@@ -106,3 +107,49 @@ def test_the_log_of_all_processes_is_shown_to_those_who_ask(tmp_path, examples_d
     said = subprocess.run(command, capture_output=True, text=True, timeout=120).stderr
     assert "overtone.inference.model: model speech from" in said
     assert "speech_en_8k.flac: AudioInfo(" in said
+
+
+@pytest.mark.parametrize("words", [("-v", "models"), ("models", "-v"), ("models", "--verbose")])
+def test_the_log_is_asked_for_before_or_after_the_command(run, monkeypatch, words):
+    shown = []
+    monkeypatch.setattr("overtone.logs.show", lambda: shown.append(1))
+    assert run(*words)[0] == 0
+    assert shown
+
+
+def test_after_two_dashes_a_name_is_a_name(run):
+    code, _, err = run("enhance", "--dry-run", "--", "-v")
+    assert (code, err) == (1, "overtone: -v: no such file or folder\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--bits 12", "'--bits': '12' is not one of"),
+        ("--fidelity 2", "'--fidelity': give a number of at most 1"),
+        ("--fidelity -1", "'--fidelity': give a number of at least 0"),
+        ("--strength nan", "'--strength': give a number of at most 40"),
+        ("-j two", "give a whole number"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_in_the_options_words(run, words, said):
+    code, _, err = run("enhance", "call.wav", *words.split())
+    assert code == 2
+    # Older versions of typer have words of their own.
+    assert re.search(f"{said}|is not in the range|nan|is not a valid int", err)
+    assert not re.search("Input should|Value error", err)
+
+
+def test_an_empty_model_is_no_model(run, examples_dir):
+    code, _, err = run("enhance", str(examples_dir / "speech_en_8k.flac"), "-m", "", "-o", "x.wav")
+    assert code == 1
+    assert err.startswith("overtone: no model ''; shipped: ")
+
+
+def test_a_folder_that_is_missing_is_to_be_made(run, examples_dir, tmp_path):
+    results = tmp_path / "none" / "done.jsonl"
+    call = str(examples_dir / "speech_en_8k.flac")
+    code, _, err = run("enhance", call, "-o", str(tmp_path / "x.wav"), "--results", str(results))
+    assert code == 1
+    assert err.endswith(f"; make the folder {results.parent} first\n")
+    assert not (tmp_path / "x.wav").exists()

@@ -1,5 +1,6 @@
 """Files of object stores: in memory, and in a server that speaks S3."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from overtone import enhance_files
-from overtone.errors import InvalidInputError
+from overtone.errors import AudioFileError, InvalidInputError
 from overtone.inspection import inspect_files
 from overtone.stores import path_of
 
@@ -62,6 +63,23 @@ def test_a_store_that_is_unknown_is_one_clear_line(tmp_path: Path) -> None:
         enhance_files("nothing://bucket/a.wav", str(tmp_path))
     with pytest.raises(InvalidInputError, match="no such kind of store"):
         enhance_files(str(tmp_path), "nothing://bucket/out/")
+
+
+def test_a_store_that_refuses_is_named(
+    examples_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoCredentialsError(Exception):  # as botocore's, no kind of OSError
+        pass
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr(type(path_of("memory://bucket").fs), "info", refuse)  # type: ignore[attr-defined]
+    said = r"not reached \(Unable to locate credentials\)"
+    [outcome] = enhance_files("memory://bucket/a.flac", str(tmp_path))
+    assert re.search(f"^memory://bucket/a.flac: {said}", outcome.error or "")
+    with pytest.raises(AudioFileError, match=f"^memory://bucket/b.flac: {said}"):
+        enhance_files(str(examples_dir / "speech_en_8k.flac"), "memory://bucket/b.flac")
 
 
 def test_s3(examples_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

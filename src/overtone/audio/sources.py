@@ -12,7 +12,7 @@ from pathlib import Path
 from overtone.audio.formats import INPUT_EXTENSIONS
 from overtone.errors import AudioFileError, InvalidInputError
 from overtone.files import find_files, real_path
-from overtone.stores import is_remote, list_below, path_of
+from overtone.stores import is_remote, list_below, path_of, told
 
 ENHANCED_MARK = ".enhanced"
 
@@ -54,7 +54,9 @@ def find_sources(
     for argument in arguments:
         path = path_of(argument)
         try:
-            for source in _meant_by(argument, exclude, failures):
+            with told(path, "not reached"):
+                meant = _meant_by(argument, exclude, failures)
+            for source in meant:
                 alone = len(arguments) == 1 and source.path == path
                 if alone or results or not is_enhanced(source.path, mark):
                     found.setdefault(real_path(source.path), source)

@@ -3,10 +3,12 @@
 ``overtone --help`` has to be instant, so these files import nothing heavy at their top.
 """
 
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from overtone import __version__, logs
 from overtone.cli import (
@@ -37,8 +39,41 @@ from overtone.cli.options import in_options
 from overtone.errors import OvertoneError
 from overtone.files import reason
 
+VERBOSE = ("-v", "--verbose")
+# What typer takes over from pydantic; older versions have words of their own.
+IN_PLAIN_WORDS = {
+    r"^Value error, ": "",
+    r"^Input should be less than or equal to ": "give a number of at most ",
+    r"^Input should be greater than or equal to ": "give a number of at least ",
+    r"^Input should be a valid integer.*": "give a whole number",
+    r"^Input should be a valid number.*": "give a number",
+}
+
+
+class Commands(TyperGroup):
+    """The commands, of which each understands ``-v``, and says what is wrong in plain words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments with ``-v`` before the command, wherever it was given."""
+        end = args.index("--") if "--" in args else len(args)
+        flags = [word for word in args[:end] if word in VERBOSE]
+        return super().parse_args(
+            ctx, flags + [w for w in args[:end] if w not in VERBOSE] + args[end:]
+        )
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            for words, plain in IN_PLAIN_WORDS.items():
+                error.message = re.sub(words, plain, error.message)
+            raise
+
+
 app = typer.Typer(
     name="overtone",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain text: quicker, and brackets in it mean nothing
     pretty_exceptions_enable=False,
@@ -67,7 +102,7 @@ app.add_typer(prepare.app, name="prepare")
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"overtone {__version__}")
-        if {"-v", "--verbose"} & set(sys.argv):  # it may come before or after
+        if set(VERBOSE) & set(sys.argv):  # it may come before or after
             from overtone.cli.versions import describe
 
             typer.echo("\n".join(describe()))

@@ -166,7 +166,7 @@ def enhance(
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be written.")
+        bool, typer.Option("--dry-run", help="Only print what would be written; no file is opened.")
     ] = False,
     resume: Annotated[
         bool,

@@ -87,7 +87,7 @@ def _published(model: str) -> str | None:
     if own:
         print(
             f"overtone: {model}: pickled weights, which overtone does not read; {own} takes their"
-            " place (4 to 16 kHz, one speaker)",
+            " place (4 to 16 kHz, many voices)",
             file=sys.stderr,
         )
     return own

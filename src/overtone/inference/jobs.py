@@ -25,7 +25,7 @@ from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
 from overtone.files import one_place, real_path, sweep, temporary_folder
 from overtone.inference.checks import Times, check_loudness, checked_times
-from overtone.stores import fetched, is_remote, path_of, store
+from overtone.stores import fetched, is_remote, path_of, store, told
 
 if TYPE_CHECKING:
     from overtone.inference.reports import EnhanceReport
@@ -175,7 +175,8 @@ def part_existing(
 
 
 def _is_taken(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
+    with told(path, "not reached"):
+        return path.exists() or path.is_symlink()
 
 
 def _marked(path: Path, mark: str, extension: str) -> Path:
@@ -202,8 +203,11 @@ def _writable_suffix(source: Path) -> str:
 
 def _is_folder_name(output: str) -> bool:
     path = path_of(output)
-    if path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix:
+    if output.endswith(("/", os.sep)) or not path.suffix:
         return True
+    with told(path, "not reached"):
+        if path.is_dir():
+            return True
     if path.suffix.lower() not in {*OUTPUT_FORMATS, *VIDEO_FORMATS}:
         known = " ".join(sorted({*OUTPUT_FORMATS, *VIDEO_FORMATS}))
         raise InvalidInputError(

@@ -87,7 +87,7 @@ def model_path(name_or_path: str | os.PathLike[str]) -> Path:
     if name.startswith(HUB):
         return from_hub(name.removeprefix(HUB))
     path = Path(name)
-    if path.is_dir():
+    if name and path.is_dir():  # the path of an empty name is this folder
         return in_folder(path)
     if path.is_file():
         return path
