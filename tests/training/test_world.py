@@ -213,3 +213,5 @@ def test_a_gpu_takes_its_batch_as_a_whole_and_odd_worlds_and_batches_have_parts_
         *(1, 2, 1, 2, 4)
     ]
     assert [default_accumulate(size, 12, cpu) for size in (1, 2, 3, 4, 6)] == [4, 2, 1, 1, 1]
+    small = [default_accumulate(1, size, cpu, bfloat16=True) for size in (4, 6, 8, 12)]
+    assert small == [1, 2, 2, 4]

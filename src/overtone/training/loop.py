@@ -87,8 +87,10 @@ def train(
             log = _say_nothing
         with Heartbeat(log) as beat:
             try:
-                where, size = choose_device(device, world.local_rank), recipe.optimiser.batch_size
-                parts = accumulate or default_accumulate(world.size, size, where)
+                where, o = choose_device(device, world.local_rank), recipe.optimiser
+                parts = accumulate or default_accumulate(
+                    world.size, o.batch_size, where, bfloat16=o.bfloat16
+                )
                 world = replace(world, accumulate=parts)
                 return _train(
                     recipe,
