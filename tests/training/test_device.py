@@ -8,6 +8,7 @@ import torch
 
 from overtone.data.crops import Batch
 from overtone.errors import ConfigError
+from overtone.inference.model import load_model
 from overtone.models.stft import frames, overlap_add
 from overtone.training import checkpoint, device, loop
 from overtone.training.adversarial import Adversary
@@ -126,6 +127,8 @@ def test_a_whole_step_runs_where_its_network_is(tiny, name):
     one.recipe, one.device = recipe, meta
     one.model = build_network(recipe).to(meta)
     one.predict = one.entry()
+    if name == "source-filter":
+        one.teacher = load_model("speech-faithful", device="cpu", threads=1)
     adversary = Adversary(recipe.adversarial, c.sample_rate, bfloat16=False)
     adversary.network.to(meta)
     signal, hz = np.zeros((2, samples), "f4"), np.full(2, 4000, "f4")

@@ -3,6 +3,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from overtone.errors import ConfigError
 from overtone.models.source_filter import SourceFilterConfig
 from overtone.training.losses import (
     ENVELOPE_KNEE_DB,
@@ -11,7 +12,11 @@ from overtone.training.losses import (
     Teaching,
     envelope_distance,
 )
-from overtone.training.source_filter import SourceFilterRecipe, scaled_envelope
+from overtone.training.source_filter import (
+    SourceFilterRecipe,
+    SourceFilterTask,
+    scaled_envelope,
+)
 
 CONFIG = SourceFilterConfig()
 
@@ -58,7 +63,9 @@ def test_a_teacher_has_to_be_named():
     }
     with pytest.raises(ValidationError, match="teacher_share needs faithful"):
         SourceFilterRecipe.model_validate(recipe)
-    SourceFilterRecipe.model_validate(recipe | {"faithful": "speech-faithful"})
+    unknown = SourceFilterRecipe.model_validate(recipe | {"faithful": "someone"})
+    with pytest.raises(ConfigError, match="faithful: no model 'someone'"):
+        SourceFilterTask(unknown)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])

@@ -7,7 +7,6 @@ become a waveform that is compared and, mostly, scored by discriminators: they t
 
 import math
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from overtone.data.crops import Batch
 from overtone.dsp.level import active_rms
+from overtone.errors import ConfigError, ModelError
 from overtone.inference.family import Model
 from overtone.inference.model import load_model
 from overtone.inference.source_filter import SourceFilterInfo
@@ -88,6 +88,15 @@ class SourceFilterTask(SpectralTask):
 
     recipe: SourceFilterRecipe
     model: SourceFilterExtender  # type: ignore[assignment]
+    teacher: Model | None = None
+
+    def __init__(self, recipe: SourceFilterRecipe, *args: Any, **settings: Any) -> None:
+        if recipe.loss.teacher_share:
+            try:
+                self.teacher = load_model(recipe.faithful, device="cpu", threads=1)
+            except ModelError as error:
+                raise ConfigError(f"faithful: {error}") from error
+        super().__init__(recipe, *args, **settings)
 
     def entry(self) -> Callable[..., Any]:
         """Return the whole network."""
@@ -113,7 +122,7 @@ class SourceFilterTask(SpectralTask):
         spectrum = frames(low, c.window_samples, c.hop_samples)
         target = frames(clean, c.window_samples, c.hop_samples)
         found = self._extend(spectrum, cutoff)
-        teaching = self._teaching(batch) if weights.teacher_share else None
+        teaching = self._teaching(self.teacher, batch) if self.teacher else None
         envelope = envelope_distance(found, target, cutoff, bandwidth, c, teaching)
         if step < weights.waveform_start_step:
             nothing = DiscriminatorBatch(clean, low, level, cutoff, bandwidth)
@@ -141,12 +150,8 @@ class SourceFilterTask(SpectralTask):
             terms |= adversarial
         return {"total": total, **terms}, pair._replace(fake=pair.fake.detach())
 
-    @cached_property
-    def _teacher(self) -> Model:
-        return load_model(self.recipe.faithful, device="cpu", threads=1)
-
-    def _teaching(self, batch: Batch) -> Teaching:
-        teacher, c, made = self._teacher, self.recipe.model, []
+    def _teaching(self, teacher: Model, batch: Batch) -> Teaching:
+        c, made = self.recipe.model, []
         for low, cutoff_hz in zip(batch.low, batch.cutoff_hz, strict=True):
             gain = teacher.info.level_rms / max(active_rms(low, c.sample_rate), SILENCE_RMS)
             made.append(extend(teacher, low * np.float32(gain), float(cutoff_hz)) / gain)
