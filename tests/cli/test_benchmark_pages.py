@@ -133,10 +133,12 @@ class TestPictures:
         code, _, noted = benchmark(*arguments)
         assert code == 0, noted
         assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["set_one.png"]
-        code, _, noted = benchmark(*arguments)
+        shutil.copytree(clips / "set" / "one", clips / "set" / "another")
+        code, _, noted = benchmark("pictures", clips, "set/another", *arguments[2:])
         assert code == 1
         assert "set_one.png" in noted
         assert "--force" in noted
+        assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["set_one.png"]
 
     def test_a_clip_that_is_not_there_is_named_and_nothing_drawn(self, benchmark, clips, tmp_path):
         names = ["set/one", "set/two"]

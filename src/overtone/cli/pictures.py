@@ -8,6 +8,7 @@ import typer
 
 from overtone.cli.options import DataRootOption, ForceOption, ModelOption, laboratory
 from overtone.errors import InvalidInputError
+from overtone.files import refuse_existing
 
 
 def pictures(
@@ -38,9 +39,12 @@ def pictures(
             raise InvalidInputError(
                 f"{label}: no such clip in {suite}; for example {next(iter(cases))}"
             )
+    names = [re.sub(r"[^\w.-]+", "_", label, flags=re.ASCII).strip("_") for label in clips]
+    paths = [output / f"{name}.png" for name in names]
+    for path in paths:
+        refuse_existing(path, force)
     system = find_system(model)
     output.mkdir(parents=True, exist_ok=True)
-    for label in clips:
-        name = re.sub(r"[^\w.-]+", "_", label, flags=re.ASCII).strip("_")
-        draw_clip(cases[label], system, output / f"{name}.png", overwrite=force)
-        typer.echo(f"wrote {output / name}.png")
+    for label, path in zip(clips, paths, strict=True):
+        draw_clip(cases[label], system, path, overwrite=force)
+        typer.echo(f"wrote {path}")
