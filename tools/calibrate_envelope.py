@@ -11,7 +11,6 @@ goes into the bias of the envelope: in full from 8 kHz, not at all below 4, wher
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,11 +19,11 @@ import soundfile
 import soxr
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 
 from overtone import load_model
 from overtone.degrade.lowpass import passband_droop
 from overtone.inference.source_filter import SourceFilterModel
+from overtone.training import checkpoint
 from overtone.training.release import export
 
 CUTOFFS_HZ = (1000, 2000, 3400, 4000, 5500, 8000, 11025, 12000)
@@ -121,11 +120,10 @@ def main() -> None:
     more_db = smoothed(
         np.where(counts, np.nansum(means, 0) / np.maximum(counts, 1), np.nan), centres_hz
     )
-    shutil.copytree(arguments.checkpoint, arguments.out)
-    weights = load_file(arguments.out / "model.safetensors")
-    bias = weights["envelope.bias"]
-    weights["envelope.bias"] = bias + torch.from_numpy(more_db / DB_PER_NEPER).to(bias.dtype)
-    save_file(weights, arguments.out / "model.safetensors")
+    network, recipe, progress = checkpoint.load_model(arguments.checkpoint)
+    weights = network.state_dict()
+    weights["envelope.bias"] += torch.from_numpy(more_db / DB_PER_NEPER).float()
+    checkpoint.save_weights(arguments.out, recipe, weights, progress)
     print(" ".join(f"{hz:.0f}:{db:+.1f}" for hz, db in zip(centres_hz, more_db, strict=True)))
 
 

@@ -10,11 +10,9 @@ last tenth of the crops says how well.
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,7 +20,7 @@ from overtone.data.corpora import SampleStore
 from overtone.data.crops import CropSampler
 from overtone.models.source_filter import SourceFilterExtender
 from overtone.models.stft import frames, power
-from overtone.training.checkpoint import load_model
+from overtone.training.checkpoint import load_model, save_weights
 from overtone.training.excitation import running_level
 from overtone.training.source_filter import SourceFilterRecipe
 
@@ -70,7 +68,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="as overtone train's")
     parser.add_argument("--batches", type=int, default=BATCHES)
     arguments = parser.parse_args()
-    (new, recipe, _), (old, _, _) = load_model(arguments.checkpoint), load_model(arguments.like)
+    new, recipe, progress = load_model(arguments.checkpoint)
+    old = load_model(arguments.like)[0]
     if not (isinstance(recipe, SourceFilterRecipe) and isinstance(new, SourceFilterExtender)):
         parser.error(f"{arguments.checkpoint}: not a source-filter extender")
     if not isinstance(old, SourceFilterExtender) or old.config != new.config:
@@ -103,13 +102,8 @@ def main() -> None:
     error = features[train:] @ weight.T + bias - wanted[train:]
     spread = wanted[train:] - wanted[train:].mean(0)
     print(f"R2 {1 - error.square().sum() / spread.square().sum():.3f} on the last tenth")
-    shutil.copytree(arguments.checkpoint, arguments.out, ignore=shutil.ignore_patterns("resume*"))
-    weights = load_file(arguments.out / "model.safetensors")
-    kind = weights["mixture.weight"].dtype
-    weights |= {"mixture.weight": weight.to(kind), "mixture.bias": bias.to(kind)}
-    save_file(
-        {name: w.contiguous() for name, w in weights.items()}, arguments.out / "model.safetensors"
-    )
+    mixture = {"mixture.weight": weight.float(), "mixture.bias": bias.float()}
+    save_weights(arguments.out, recipe, new.state_dict() | mixture, progress)
 
 
 if __name__ == "__main__":

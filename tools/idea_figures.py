@@ -9,11 +9,12 @@ import numpy as np
 
 from overtone import enhance
 from overtone.audio.reader import read_audio
-from overtone.dsp.excitation import ExcitationConstants, Excitations
+from overtone.dsp.excitation import Excitations
 from overtone.dsp.resample import resample
 from overtone.dsp.stft import StreamStft, hann
 from overtone.report import plot_spectrograms
 from overtone.report.drawing import picture
+from overtone.training.excitation import CONSTANTS
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -64,7 +65,7 @@ def draw_spectra(given: Any, cutoff_hz: float, path: Path) -> None:
 def draw_excitations(given: Any, cutoff_hz: float, path: Path) -> None:
     """Draw a vowel of the call, and what two excitations make of it."""
     sources = Excitations(
-        ExcitationConstants(),
+        CONSTANTS,
         sample_rate=RATE,
         window_samples=WINDOW,
         hop_samples=HOP,

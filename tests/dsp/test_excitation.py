@@ -109,6 +109,21 @@ def test_a_higher_power_makes_sharper_pulses(rng: np.random.Generator) -> None:
     assert sharpness[0] < sharpness[1] < sharpness[2]
 
 
+def test_a_higher_power_parts_the_copies_bins_and_keeps_their_level(
+    rng: np.random.Generator,
+) -> None:
+    samples = rng.normal(0, 0.05, (1, RATE)).astype(np.float32)
+    spread, level = [], []
+    for power in (1, 2, 3):
+        constants = ExcitationConstants(copy_power=power)
+        copies = excite(samples, names=("copy_up",), constants=constants)[0, 0, 8:, 96:480]
+        energy = np.abs(copies) ** 2
+        spread.append(np.log10(energy + 1e-9).std())
+        level.append(10 * np.log10(energy.mean()))
+    assert spread[0] + 0.2 < spread[1] < spread[2] - 0.2
+    np.testing.assert_allclose(level, level[0], atol=0.5)
+
+
 @pytest.mark.parametrize("name", COPIES)
 def test_copies_move_a_tone_without_breaks(name: str) -> None:
     """Resynthesised, a moved tone is a tone: its frames agree in phase."""

@@ -207,14 +207,7 @@ class Excitations:
         """
         found = dict(zip(self._waved, self._waves(spectrum), strict=True))
         if self._copies:
-            white = self._white(spectrum, self._kept)
-            if self._c.copy_power > 1:
-                power = power_of(white)
-                white *= power ** ((self._c.copy_power - 1) / 2)
-                means = (local_mean(x, self._c.whitening_bins) for x in (power, power_of(white)))
-                before, after = (mean + self._c.flattening_floor for mean in means)
-                white *= np.sqrt(before / after)
-            moved = self._moved(white)
+            moved = self._moved(self._raised(self._white(spectrum, self._kept)))
             found.update(zip((n for n in self._names if n in COPIES), moved, strict=True))
         return np.stack([found[name] for name in self._names])
 
@@ -250,6 +243,16 @@ class Excitations:
         found[:, :, :partial] = 0
         self._partial -= partial
         return found[..., self._cut :]
+
+    def _raised(self, white: Spectrum) -> Spectrum:
+        """Raise magnitudes to the power of copies; local means of power stay what they are."""
+        if self._c.copy_power == 1:
+            return white
+        before = power_of(white)
+        raised = white * before ** ((self._c.copy_power - 1) / 2)
+        means = (local_mean(x, self._c.whitening_bins) for x in (before, power_of(raised)))
+        wanted, found = (mean + self._c.flattening_floor for mean in means)
+        return np.asarray(raised * np.sqrt(wanted / found), np.complex64)
 
     def _moved(self, white: Spectrum) -> Spectrum:
         """Return the whitened band above itself, once for each way of copying."""
