@@ -4,25 +4,25 @@
 
 While the envelope alone is learned, what lies below the heads changes, and the mixture drifts with
 it. Its head is linear: on training crops it is fitted to the logarithms of LIKE's shares, and the
-last tenth of the crops says how well.
+last tenth of the crops says how well. ``--raise-pulses DB`` gives pulses that much more against the
+noises up to 4 kHz, less and less from there to 8, where LIKE has too few of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from overtone.data.corpora import SampleStore
-from overtone.data.crops import CropSampler
 from overtone.models.source_filter import SourceFilterExtender
-from overtone.models.stft import frames, power
+from overtone.models.stft import frames
 from overtone.training.checkpoint import load_model, save_weights
-from overtone.training.excitation import running_level
-from overtone.training.source_filter import SourceFilterRecipe
+from overtone.training.families import make_task
+from overtone.training.source_filter import SourceFilterTask, network_input
+from overtone.training.world import World
 
 BATCHES, BATCH = 40, 12
 # Steps so far are not what training was drawn by.
@@ -30,6 +30,10 @@ FIRST_STEP = 10_000_000
 # The first frames know no past; neighbours say nearly the same.
 SKIPPED_FRAMES, EACH_FRAMES = 20, 2
 RIDGE = 1e-3
+# Of power, which shares are of.
+DB_PER_NEPER = 10 / math.log(10)
+# Pulses are raised in full to this frequency, and not at all from its octave on.
+RAISED_HZ = 4000.0
 
 
 def centred(mixture: Tensor, model: SourceFilterExtender) -> Tensor:
@@ -66,42 +70,44 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--data-root", type=Path, default=Path())
     parser.add_argument("--cache", type=Path, required=True, help="as overtone train's")
+    parser.add_argument("--raise-pulses", type=float, default=0.0, metavar="DB")
     parser.add_argument("--batches", type=int, default=BATCHES)
     arguments = parser.parse_args()
     new, recipe, progress = load_model(arguments.checkpoint)
     old = load_model(arguments.like)[0]
-    if not (isinstance(recipe, SourceFilterRecipe) and isinstance(new, SourceFilterExtender)):
+    if not isinstance(new, SourceFilterExtender):
         parser.error(f"{arguments.checkpoint}: not a source-filter extender")
     if not isinstance(old, SourceFilterExtender) or old.config != new.config:
         parser.error(f"{arguments.like}: not of the same shape as {arguments.checkpoint}")
-    c = recipe.model
-    store = SampleStore.build(arguments.cache, recipe.corpora, arguments.data_root, c.sample_rate)
-    crop_samples = c.window_samples + (recipe.optimiser.crop_frames - 1) * c.hop_samples
-    sampler = CropSampler(
-        store,
-        recipe.corpora,
-        recipe.degrade,
-        sample_rate=c.sample_rate,
-        crop_samples=crop_samples,
-        seed=recipe.seed,
+    task = make_task(
+        recipe,
+        arguments.data_root,
+        cache=arguments.cache,
+        device=torch.device("cpu"),
+        compile_model=False,
+        world=World(),
+        log=print,
     )
+    assert isinstance(task, SourceFilterTask)
+    c = new.config
     inputs, outputs = recorded(new.norm), recorded(old.mixture)
     with torch.no_grad():
         for n in range(arguments.batches):
-            batch = sampler.batch(FIRST_STEP + n, range(BATCH))
+            batch = task.sampler.batch(FIRST_STEP + n, range(BATCH))
             spectrum = frames(torch.from_numpy(batch.low), c.window_samples, c.hop_samples)
             cutoff_hz = torch.from_numpy(batch.cutoff_hz)
-            level = running_level(spectrum, cutoff_hz, c)
-            relative = power(spectrum[..., : c.visible_bins]) / level[..., None]
-            ahead = F.pad(relative, (0, 0, 0, c.lookahead_frames))
+            relative, _ = network_input(spectrum, cutoff_hz, c)
             for model in (new, old):
-                model.eval()(ahead, cutoff_hz, *model.initial_state(BATCH))
+                model.eval()(relative, cutoff_hz, *model.initial_state(BATCH))
     features, wanted = torch.cat(inputs), centred(torch.cat(outputs), old)
     train = int(0.9 * len(features))
     weight, bias = fit(features[:train], wanted[:train])
     error = features[train:] @ weight.T + bias - wanted[train:]
     spread = wanted[train:] - wanted[train:].mean(0)
     print(f"R2 {1 - error.square().sum() / spread.square().sum():.3f} on the last tenth")
+    octaves = torch.tensor(c.band_centres_hz, dtype=bias.dtype).div(RAISED_HZ).log2()
+    pulses = slice(c.excitations.index("pulses") * new.bands, None)
+    bias[pulses][: new.bands] += arguments.raise_pulses * (1 - octaves).clamp(0, 1) / DB_PER_NEPER
     mixture = {"mixture.weight": weight.float(), "mixture.bias": bias.float()}
     save_weights(arguments.out, recipe, new.state_dict() | mixture, progress)
 

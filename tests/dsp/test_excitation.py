@@ -109,6 +109,31 @@ def test_a_higher_power_makes_sharper_pulses(rng: np.random.Generator) -> None:
     assert sharpness[0] < sharpness[1] < sharpness[2]
 
 
+def test_pulses_low_in_frequency_are_delayed_and_keep_their_power() -> None:
+    """Each bin by the phase of a delay that falls linearly, found by its slope."""
+    dispersed = ExcitationConstants(dispersion_ms=2.0, dispersion_end_hz=8000.0)
+    plain, late = excite(voice()), excite(voice(), constants=dispersed)
+    np.testing.assert_allclose(np.abs(late), np.abs(plain), atol=1e-4)
+    np.testing.assert_array_equal(late[1:], plain[1:])
+    hz = np.fft.rfftfreq(WINDOW, 1 / RATE)
+    turned = np.mean(late[0, 0] * plain[0, 0].conj(), axis=0)
+    delay_s = -np.angle(turned[1:] * turned[:-1].conj()) / (2 * np.pi * RATE / WINDOW)
+    wanted_s = 2e-3 * np.maximum(0, 1 - (hz[1:] + hz[:-1]) / 2 / 8000)
+    np.testing.assert_allclose(delay_s, wanted_s, atol=2e-5)
+
+
+def test_dispersion_blunts_sharp_pulses() -> None:
+    """By their crest between 2 and 6 kHz."""
+    crests = []
+    for delay_ms in (0.0, 3.0):
+        constants = ExcitationConstants(pulse_power=4, dispersion_ms=delay_ms)
+        spectra = excite(voice(pitch_hz=93.75), constants=constants)[:1, 0]
+        spectra[..., :43] = spectra[..., 128:] = 0
+        wave = StreamOverlapAdd(1, hann(WINDOW), HOP).push(spectra)[0, RATE // 8 : -RATE // 8]
+        crests.append(np.max(np.abs(wave)) / wave.std())
+    assert crests[1] < 0.8 * crests[0]
+
+
 def test_a_higher_power_parts_the_copies_bins_and_keeps_their_level(
     rng: np.random.Generator,
 ) -> None:

@@ -51,7 +51,12 @@ def model_file(path, metadata, nodes=(), inputs=(), outputs=(), constants=()):
             (
                 "speech",
                 "excitation",
-                ({"fast_samples": 10**12}, {"copied_part": float("nan")}, {"pulse_power": 9}),
+                (
+                    {"fast_samples": 10**12},
+                    {"copied_part": float("nan")},
+                    {"pulse_power": 9},
+                    {"dispersion_ms": -1.0},
+                ),
             ),
             ("speech", "faithful", ("../elsewhere", "/dev/zero", "a.onnx")),
             ("tfilm-speech-x4", "scale", (0, 1, 10**9)),

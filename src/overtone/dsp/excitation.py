@@ -7,7 +7,10 @@ excitations are ordinary signal processing, outside any network:
    power, and the frames are overlap-added to a waveform.
 2. Its absolute value has every harmonic of its pitch, all the way up (Makhoul & Berouti 1979,
    "High-frequency regeneration in speech coding systems"). Multiplied by a power of its own
-   *swell*, a fast mean over a slow one, it becomes sharp ``pulses``.
+   *swell*, a fast mean over a slow one, it becomes sharp ``pulses``. Where the kept band is narrow
+   they would be sharper than a voice's, so low frequencies are delayed (the pulse dispersion of
+   MELP; McCree & Barnwell 1995, "A mixed excitation LPC vocoder model for low bit rate speech
+   coding").
 3. White noise times a lower power is ``modulated_noise``: breath between the pulses of a voice.
 4. White noise as it is, ``noise``.
 5. Mixtures have no one pitch, and their absolute value is full of differences between tones. For
@@ -24,6 +27,7 @@ same.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +51,9 @@ class ExcitationConstants:
     the cutoff; for a waveform, at most to ``highest_hz``. Local means run over ``whitening_bins``.
     The swell is the mean over the last ``fast_samples`` divided by that over the last
     ``slow_samples``; pulses are weighted by its power ``pulse_power``, modulated noise by its
-    ``noise_power``, which are 2 where a file does not say. Copies are of the last ``copied_part``
-    of the band, with magnitudes to the power ``copy_power``.
+    ``noise_power``, which are 2 where a file does not say. The pulses' delay falls linearly from
+    ``dispersion_ms`` at 0 Hz to nothing at ``dispersion_end_hz``. Copies are of the last
+    ``copied_part`` of the band, with magnitudes to the power ``copy_power``.
     """
 
     lowest_hz: float = 80.0
@@ -62,6 +67,8 @@ class ExcitationConstants:
     swell_floor: float = 1e-6
     pulse_power: int = 2
     noise_power: int = 2
+    dispersion_ms: float = 0.0
+    dispersion_end_hz: float = 6000.0
     copy_power: int = 1
     flattening_floor: float = 1e-12
 
@@ -127,6 +134,15 @@ class TrailingMean:
         return ((total[:, n:] - total[:, :-n]) / n).astype(np.float32)
 
 
+def dispersion(hz: NDArray[np.floating[Any]], constants: ExcitationConstants) -> Spectrum:
+    """Return the all-pass response at each of ``hz`` that disperses pulses."""
+    end = constants.dispersion_end_hz
+    at = np.minimum(hz, end)
+    # The phase whose slope is the delay.
+    cycles = constants.dispersion_ms / 1000 * (at - at**2 / (2 * end))
+    return np.asarray(np.exp(-2j * np.pi * cycles), np.complex64)
+
+
 def copy_sources(
     bins: int, edge: int, constants: ExcitationConstants, *, mirror: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -186,6 +202,7 @@ class Excitations:
         # What lies below the cutoff serves nobody but the means at the edge.
         self._from = max(0, first_bin - half)
         self._cut = first_bin - self._from
+        self._dispersion = dispersion(hz[self._from :], constants)
         bins = window_samples // 2 + 1
         self._before = np.zeros((2, channels, 1, bins - self._from), np.float32)
         self._copies = [
@@ -238,6 +255,7 @@ class Excitations:
         found = spectra.reshape(len(self._waved), self._channels, -1, spectra.shape[-1])
         if self._waved == WAVES:
             self._flatten(found[:2])
+            found[0] *= self._dispersion
         # Frames that begin before the first one are partly made of nothing.
         partial = min(self._partial, found.shape[2])
         found[:, :, :partial] = 0

@@ -51,7 +51,7 @@ class FrameInfo(ModelInfo):
     def check_excitation(self, constants: ExcitationConstants) -> Self:
         """Refuse constants that no model has."""
         for name, value in vars(constants).items():
-            if not 0 < value <= 65536:
+            if not (0 < value <= 65536 or (value == 0 and name == "dispersion_ms")):
                 raise ValueError(f"excitation.{name} must be above 0 and at most 65536")
             if name.endswith("_power") and value > MOST_POWER:
                 raise ValueError(f"excitation.{name} must be at most {MOST_POWER}")

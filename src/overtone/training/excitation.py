@@ -11,16 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from overtone.dsp.excitation import COPIES, ExcitationConstants, copy_sources
+from overtone.dsp.excitation import COPIES, ExcitationConstants, copy_sources, dispersion
 from overtone.models.extender import CROSSOVER_START, VISIBLE_END
 from overtone.models.source_filter import SourceFilterConfig
 from overtone.models.stft import frames, overlap_add, power
 from overtone.training.device import wide
 
 # What new models are made with. Sharp pulses in plain breath are nearer to recordings in harmonics
-# and LSD than both at power 2; squared copies, in grain and LSD than copies as they are.
+# and LSD than both at power 2; squared copies, in grain and LSD than copies as they are; dispersed
+# pulses, in crest and pulses above low cutoffs than undispersed ones.
 CONSTANTS = ExcitationConstants(
-    crossover_start=CROSSOVER_START, pulse_power=4, noise_power=1, copy_power=2
+    crossover_start=CROSSOVER_START, pulse_power=4, noise_power=1, dispersion_ms=3.0, copy_power=2
 )
 # Keeps the running level above that of a recording's last bit.
 LEVEL_FLOOR = 1e-9
@@ -84,8 +85,9 @@ def excitations(
     swell = trailing_mean(wave, c.fast_samples)
     swell = swell / (trailing_mean(wave, c.slow_samples) + c.swell_floor)
     noise = (torch.rand_like(wave) - 0.5) * math.sqrt(12)
+    late = torch.from_numpy(dispersion(hz.cpu().double().numpy(), c)).to(hz.device)
     found = {
-        "pulses": flat(frames(wave * swell**c.pulse_power, window, hop)),
+        "pulses": flat(frames(wave * swell**c.pulse_power, window, hop)) * late,
         "modulated_noise": flat(frames(noise * swell**c.noise_power, window, hop)),
         "noise": frames(noise, window, hop),
     }

@@ -161,13 +161,24 @@ class SourceFilterTask(SpectralTask):
 
     def _extend(self, spectrum: Tensor, cutoff_hz: Tensor) -> Extension:
         c = self.recipe.model
-        level = running_level(spectrum, cutoff_hz, c)
-        relative = power(spectrum[..., : c.visible_bins]) / level[..., None]
-        ahead = F.pad(relative, (0, 0, 0, c.lookahead_frames))
+        relative, level = network_input(spectrum, cutoff_hz, c)
         (context,) = self.model.initial_state(len(spectrum))
         with autocast(self.device, self.recipe.optimiser.bfloat16):
-            gains, _ = self.predict(ahead, cutoff_hz, context)
+            gains, _ = self.predict(relative, cutoff_hz, context)
         return Extension(gains[:, c.lookahead_frames :], level)
+
+
+def network_input(
+    spectrum: Tensor, cutoff_hz: Tensor, config: SourceFilterConfig
+) -> tuple[Tensor, Tensor]:
+    """Return what the network sees of whole crops ``[batch, frames, bins]``, and their level.
+
+    The first has ``lookahead_frames`` of silence more at the end, so that gains of all frames
+    leave; the running level is ``[batch, frames]``.
+    """
+    level = running_level(spectrum, cutoff_hz, config)
+    relative = power(spectrum[..., : config.visible_bins]) / level[..., None]
+    return F.pad(relative, (0, 0, 0, config.lookahead_frames)), level
 
 
 def scaled_envelope(gains: Tensor, share: float) -> Tensor:

@@ -176,6 +176,13 @@ export class Excitations {
     this.cut = firstBin - this.from;
     this.partial = size / hop - 1;
     this.before = empty(2 * channels, size / 2 + 1 - this.from);
+    const { dispersion_ms: delay = 0, dispersion_end_hz: end = 1 } = constants;
+    const phases = Float64Array.from({ length: size / 2 + 1 - firstBin }, (_, k) => {
+      const hz = Math.min((firstBin + k) * rate / size, end);
+      return -2 * Math.PI * delay / 1000 * (hz - hz * hz / (2 * end));
+    });
+    this.cosines = phases.map(Math.cos);
+    this.sines = phases.map(Math.sin);
   }
 
   /** Spectra whose channels are the pulses of all channels, then their noises; from `firstBin` on. */
@@ -216,7 +223,7 @@ export class Excitations {
 
   /** Flat spectra of all but the plain noise, over bins and over this frame and the last. */
   #flattened(spectra) {
-    const { constants, from, cut, channels, before } = this;
+    const { constants, from, cut, channels, before, cosines, sines } = this;
     const { count, bins } = spectra, kept = bins - from - cut;
     const out = new Spectra(spectra.channels, count, kept);
     const power = new Float64Array(bins - from);
@@ -236,8 +243,10 @@ export class Excitations {
         if (f < partial) continue; // partly made of nothing
         for (let k = 0; k < kept; k++) {
           const factor = flat ? factors[cut + k] : 1;
-          out.re[to + k] = spectra.re[at + cut + k] * factor;
-          out.im[to + k] = spectra.im[at + cut + k] * factor;
+          const re = spectra.re[at + cut + k] * factor, im = spectra.im[at + cut + k] * factor;
+          const cosine = c < channels ? cosines[k] : 1, sine = c < channels ? sines[k] : 0; // pulses
+          out.re[to + k] = re * cosine - im * sine;
+          out.im[to + k] = re * sine + im * cosine;
         }
       }
     }
