@@ -4,8 +4,8 @@
 
 While the envelope alone is learned, what lies below the heads changes, and the mixture drifts with
 it. Its head is linear: on training crops it is fitted to the logarithms of LIKE's shares, and the
-last tenth of the crops says how well. ``--raise-pulses DB`` gives pulses that much more against the
-noises up to 4 kHz, less and less from there to 8, where LIKE has too few of them.
+last tenth of the crops says how well. ``--raise-pulses LOW HIGH`` gives pulses so many dB more
+against the noises, LOW up to 4 kHz and HIGH from 13, where LIKE has too few of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,8 +33,8 @@ SKIPPED_FRAMES, EACH_FRAMES = 20, 2
 RIDGE = 1e-3
 # Of power, which shares are of.
 DB_PER_NEPER = 10 / math.log(10)
-# Pulses are raised in full to this frequency, and not at all from its octave on.
-RAISED_HZ = 4000.0
+# Between these, pulses are raised less than LOW, not at all, and less than HIGH.
+RAISED_HZ = (4000.0, 8000.0, 11000.0, 13000.0)
 
 
 def centred(mixture: Tensor, model: SourceFilterExtender) -> Tensor:
@@ -70,7 +71,9 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--data-root", type=Path, default=Path())
     parser.add_argument("--cache", type=Path, required=True, help="as overtone train's")
-    parser.add_argument("--raise-pulses", type=float, default=0.0, metavar="DB")
+    parser.add_argument(
+        "--raise-pulses", type=float, nargs=2, default=(0.0, 0.0), metavar=("LOW", "HIGH")
+    )
     parser.add_argument("--batches", type=int, default=BATCHES)
     arguments = parser.parse_args()
     new, recipe, progress = load_model(arguments.checkpoint)
@@ -105,9 +108,10 @@ def main() -> None:
     error = features[train:] @ weight.T + bias - wanted[train:]
     spread = wanted[train:] - wanted[train:].mean(0)
     print(f"R2 {1 - error.square().sum() / spread.square().sum():.3f} on the last tenth")
-    octaves = torch.tensor(c.band_centres_hz, dtype=bias.dtype).div(RAISED_HZ).log2()
-    pulses = slice(c.excitations.index("pulses") * new.bands, None)
-    bias[pulses][: new.bands] += arguments.raise_pulses * (1 - octaves).clamp(0, 1) / DB_PER_NEPER
+    low_db, high_db = arguments.raise_pulses
+    raised_db = np.interp(c.band_centres_hz, RAISED_HZ, (low_db, 0, 0, high_db))
+    first = c.excitations.index("pulses") * new.bands
+    bias[first : first + new.bands] += torch.from_numpy(raised_db / DB_PER_NEPER)
     mixture = {"mixture.weight": weight.float(), "mixture.bias": bias.float()}
     save_weights(arguments.out, recipe, new.state_dict() | mixture, progress)
 
