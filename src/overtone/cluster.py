@@ -35,7 +35,8 @@ BATCHES_A_S = 500.0  # that this process hands out and takes back at a fifth of 
 BATCHES = 2  # that an actor has: one at work, one waiting
 MAX_DEATHS = 3
 CONNECT_S = 5.0
-LOOK_S = 5.0  # between looks for cores that are new
+LOOK_S = 5.0  # between looks at the head, and for cores that are new
+MAX_SILENCES = 3  # looks at which the head does not answer
 # Processes on other machines are to be as this one, of one thread each.
 PASSED_ON = ("PYTHONPATH", "ORT_DISABLE_TELEMETRY")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -186,7 +187,10 @@ class _Pool(Generic[Item]):
         self._actors: list[Actor[Item]] = []
         self._item_s = BATCH_S  # until more is known, an item goes alone
         self._looked = float("-inf")
-        self._stillborn = 0
+        self._stillborn = self._silences = 0
+        # Of a client's server (ray://), this is an address that others see; Ray tells us of those.
+        head = ray.get_runtime_context().gcs_address
+        self._head = head if _answers(head) else None
 
     @property
     def busy(self) -> bool:
@@ -248,6 +252,14 @@ class _Pool(Generic[Item]):
         if time.monotonic() < self._looked + LOOK_S:
             return
         self._looked = time.monotonic()
+        if self._head and not _answers(self._head):
+            # Ray would wait for a minute, and then end this process without a word.
+            self._silences += 1
+            if self._silences == MAX_SILENCES:
+                self._actors.clear()  # there is nobody to end them
+                raise ConnectionError(f"its head {self._head} does not answer")
+            return
+        self._silences = 0
         cores = int(self._ray.cluster_resources().get("CPU", 0))
         idle = min(cores, self._jobs or cores) - len(self._actors)
         for _ in range(min(idle, len(self.waiting))):
@@ -302,6 +314,15 @@ def batch_size(item_s: float, items: int, actors: int) -> int:
     batch_s = max(BATCH_S, actors / BATCHES_A_S)
     share = items / (BATCHES * actors)  # towards the end smaller ones, so that all end together
     return max(1, round(min(batch_s / max(item_s, 1e-9), MAX_BATCH, share)))
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _connect(address: str) -> tuple[Any, bool]:

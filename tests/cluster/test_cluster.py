@@ -1,7 +1,10 @@
 """The executor on a Ray cluster of three nodes, each of one core, on this machine."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -160,6 +163,35 @@ def test_the_robustness_matrix_is_what_one_process_measures(
         )
 
     assert measure(cluster=cluster.address) == measure()
+
+
+# Ray ends a process whose cluster is gone, so this takes one of its own.
+GONE = """
+import sys, time
+from ray.cluster_utils import Cluster
+import overtone.cluster
+from overtone import executor
+from overtone.errors import OvertoneError
+
+overtone.cluster.LOOK_S = 0.2
+nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+def work(state, item, report):
+    time.sleep(0.2)
+try:
+    for _ in executor.map(lambda: None, work, list(range(600)), cluster=nodes.address):
+        nodes.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+except OvertoneError as error:
+    sys.exit(f"overtone: {error}")
+"""
+
+
+def test_a_cluster_that_goes_away_is_one_clear_line() -> None:
+    pytest.importorskip("ray")
+    done = subprocess.run(
+        [sys.executable, "-c", GONE], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert re.search(r"overtone: the cluster \S+ went away \(.*\)$", done.stderr, re.MULTILINE)
 
 
 def test_no_cluster_is_one_clear_line() -> None:
