@@ -35,6 +35,17 @@ def test_centred_logits_give_the_same_shares() -> None:
     )
 
 
+def test_a_head_is_smoothed_over_bands_and_over_nothing_else() -> None:
+    head = torch.zeros(3 * 8, 5)
+    head[8:16] = 2.0  # all bands of one excitation
+    torch.testing.assert_close(fit_mixture.smoothed(head, 8), head)
+    head = torch.zeros(3 * 8, 5)
+    head[8 + 4, 2] = 1.0
+    found = fit_mixture.smoothed(head, 8).unflatten(0, (3, 8))
+    assert found[1, 3:6, 2].tolist() == [0.25, 0.5, 0.25]
+    assert found.sum() == 1
+
+
 def test_a_bias_is_taken_out_in_full_above_8_khz_and_not_below_4() -> None:
     centres_hz = np.arange(1000.0, 18000.0, 250.0)
     found = calibrate_envelope.smoothed(np.full(centres_hz.size, 2.5), centres_hz)

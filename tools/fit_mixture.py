@@ -4,8 +4,13 @@
 
 While the envelope alone is learned, what lies below the heads changes, and the mixture drifts with
 it. Its head is linear: on training crops it is fitted to the logarithms of LIKE's shares, and the
-last tenth of the crops says how well. ``--raise-pulses LOW HIGH`` gives pulses so many dB more
-against the noises, LOW up to 4 kHz and HIGH from 13, where LIKE has too few of them.
+last tenth of the crops says how well.
+
+Then it is smoothed over neighbouring bands. Between their centres logarithms of shares are
+interpolated, and where neighbours differ much, the shares in the middle add up to less than one:
+stripes that stand still, up to 9 dB deep. ``--pulses LOW MID HIGH`` gives pulses so many dB more
+against the noises: up to 4 kHz, from 8 to 11, and from 13. ``--envelope LOW HIGH`` makes all of it
+so many dB louder, up to 4 kHz and from 8.
 """
 
 from __future__ import annotations
@@ -33,8 +38,10 @@ SKIPPED_FRAMES, EACH_FRAMES = 20, 2
 RIDGE = 1e-3
 # Of power, which shares are of.
 DB_PER_NEPER = 10 / math.log(10)
-# Between these, pulses are raised less than LOW, not at all, and less than HIGH.
+# Pulses are raised by LOW up to the first of these, by MID between the next, by HIGH from the last.
 RAISED_HZ = (4000.0, 8000.0, 11000.0, 13000.0)
+SMOOTHINGS = 2
+LOUDER_HZ = (4000.0, 8000.0)
 
 
 def centred(mixture: Tensor, model: SourceFilterExtender) -> Tensor:
@@ -64,6 +71,14 @@ def fit(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return weight, level - weight @ centre
 
 
+def smoothed(head: Tensor, bands: int) -> Tensor:
+    """Return ``[excitations * bands, ...]``, each band half itself and half its neighbours."""
+    by_band = head.unflatten(0, (-1, bands))
+    below = torch.cat([by_band[:, :1], by_band[:, :-1]], 1)
+    above = torch.cat([by_band[:, 1:], by_band[:, -1:]], 1)
+    return (0.5 * by_band + 0.25 * (below + above)).flatten(0, 1)
+
+
 def main() -> None:
     """Fit, and write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -72,7 +87,10 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=Path())
     parser.add_argument("--cache", type=Path, required=True, help="as overtone train's")
     parser.add_argument(
-        "--raise-pulses", type=float, nargs=2, default=(0.0, 0.0), metavar=("LOW", "HIGH")
+        "--pulses", type=float, nargs=3, default=(0.0, 0.0, 0.0), metavar=("LOW", "MID", "HIGH")
+    )
+    parser.add_argument(
+        "--envelope", type=float, nargs=2, default=(0.0, 0.0), metavar=("LOW", "HIGH")
     )
     parser.add_argument("--batches", type=int, default=BATCHES)
     arguments = parser.parse_args()
@@ -108,12 +126,19 @@ def main() -> None:
     error = features[train:] @ weight.T + bias - wanted[train:]
     spread = wanted[train:] - wanted[train:].mean(0)
     print(f"R2 {1 - error.square().sum() / spread.square().sum():.3f} on the last tenth")
-    low_db, high_db = arguments.raise_pulses
-    raised_db = np.interp(c.band_centres_hz, RAISED_HZ, (low_db, 0, 0, high_db))
+    for _ in range(SMOOTHINGS):
+        weight, bias = (smoothed(head, new.bands) for head in (weight, bias))
+    low_db, mid_db, high_db = arguments.pulses
+    raised_db = np.interp(c.band_centres_hz, RAISED_HZ, (low_db, mid_db, mid_db, high_db))
     first = c.excitations.index("pulses") * new.bands
     bias[first : first + new.bands] += torch.from_numpy(raised_db / DB_PER_NEPER)
-    mixture = {"mixture.weight": weight.float(), "mixture.bias": bias.float()}
-    save_weights(arguments.out, recipe, new.state_dict() | mixture, progress)
+    weights = new.state_dict()
+    weights |= {"mixture.weight": weight.float(), "mixture.bias": bias.float()}
+    octaves = (np.log2(hz) for hz in (c.band_centres_hz, LOUDER_HZ))
+    louder_db = np.interp(*octaves, arguments.envelope)
+    # Shares are of power, the envelope is of amplitudes.
+    weights["envelope.bias"] += torch.from_numpy(louder_db / (2 * DB_PER_NEPER))
+    save_weights(arguments.out, recipe, weights, progress)
 
 
 if __name__ == "__main__":
