@@ -85,7 +85,7 @@ def excitations(
     swell = trailing_mean(wave, c.fast_samples)
     swell = swell / (trailing_mean(wave, c.slow_samples) + c.swell_floor)
     noise = (torch.rand_like(wave) - 0.5) * math.sqrt(12)
-    late = torch.from_numpy(dispersion(hz.cpu().double().numpy(), c)).to(hz.device)
+    late = _dispersion(config, c).to(hz.device)
     found = {
         "pulses": flat(frames(wave * swell**c.pulse_power, window, hop)) * late,
         "modulated_noise": flat(frames(noise * swell**c.noise_power, window, hop)),
@@ -118,6 +118,12 @@ def _moved(
     )
     moved = kept.gather(2, source[:, None].expand(-1, kept.shape[1], -1))
     return torch.where(conjugate[:, None], moved.conj().resolve_conj(), moved)
+
+
+@lru_cache(maxsize=8)
+def _dispersion(config: SourceFilterConfig, constants: ExcitationConstants) -> Tensor:
+    hz = np.fft.rfftfreq(config.window_samples, 1 / config.sample_rate)
+    return torch.from_numpy(dispersion(hz, constants))
 
 
 @lru_cache(maxsize=8)
