@@ -149,6 +149,17 @@ def test_a_higher_power_parts_the_copies_bins_and_keeps_their_level(
     np.testing.assert_allclose(level, level[0], atol=0.5)
 
 
+def test_a_higher_power_parts_the_waves_bins_and_keeps_their_level() -> None:
+    spread, level = [], []
+    for power in (1.0, 1.5, 2.0):
+        waves = excite(voice(), constants=ExcitationConstants(wave_power=power))[:, 0, 20:-20, 96:]
+        energy = np.abs(waves) ** 2
+        spread.append(np.log10(energy + 1e-9).std(axis=(1, 2)))
+        level.append(10 * np.log10(energy.mean(axis=(1, 2))))
+    assert np.all(np.diff(spread, axis=0)[:, 1:] > 0.1)  # a pure voice's pulses have gaps anyway
+    np.testing.assert_allclose(level, 0, atol=0.6)
+
+
 @pytest.mark.parametrize("name", COPIES)
 def test_copies_move_a_tone_without_breaks(name: str) -> None:
     """Resynthesised, a moved tone is a tone: its frames agree in phase."""

@@ -13,7 +13,9 @@ from overtone.models.stft import frames
 from overtone.training.excitation import excitations, local_mean, running_level, trailing_mean
 
 CONFIG = SourceFilterConfig(excitations=NAMES)
-CONSTANTS = ExcitationConstants(pulse_power=4, noise_power=1, dispersion_ms=3.0, copy_power=2)
+CONSTANTS = ExcitationConstants(
+    pulse_power=4, noise_power=1, dispersion_ms=3.0, copy_power=2, wave_power=1.5
+)
 
 
 def speech_like(rng: np.random.Generator, samples: int = 24000) -> np.ndarray:

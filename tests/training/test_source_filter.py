@@ -3,8 +3,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from overtone.dsp.stft import StreamStft, hann
 from overtone.errors import ConfigError
+from overtone.inference.model import load_model
+from overtone.inference.source_filter import SourceFilterPredictor
 from overtone.models.source_filter import SourceFilterConfig
+from overtone.models.stft import frames
 from overtone.training.losses import (
     ENVELOPE_KNEE_DB,
     TEACHER_TRUST,
@@ -15,6 +19,7 @@ from overtone.training.losses import (
 from overtone.training.source_filter import (
     SourceFilterRecipe,
     SourceFilterTask,
+    residual,
     scaled_envelope,
 )
 
@@ -84,3 +89,46 @@ def test_a_share_of_the_gradient_reaches_the_envelope(share):
     whole, part = gradients(1.0), gradients(share)
     assert torch.allclose(part[0], share * whole[0])
     assert torch.allclose(part[1], whole[1])
+
+
+class GivenGains:
+    """A network that says the same in every frame."""
+
+    def __init__(self, gains):
+        self.gains = gains
+
+    def initial_state(self, channels):
+        return {}
+
+    def run(self, signals, conditions, state):
+        frames = signals["power"].shape[1]
+        return {"gains": np.broadcast_to(self.gains, (1, frames, *self.gains.shape))}, state
+
+    def of_shape(self, shape, values):
+        return np.asarray(values, np.float32).reshape(shape)
+
+
+@pytest.mark.parametrize("twin", ["numpy", "torch"])
+def test_excitations_that_take_turns_by_band_leave_no_dips_between(twin, rng):
+    gains = np.full((len(CONFIG.excitations), len(CONFIG.band_centres_hz)), -9.0, np.float32)
+    gains[1, ::2] = gains[2, 1::2] = 0.0  # both are noise
+    window, hop = CONFIG.window_samples, CONFIG.hop_samples
+    kept = np.fft.rfft(rng.normal(size=400 * hop))
+    kept[len(kept) // 6 :] = 0  # above 4 kHz
+    low = np.fft.irfft(kept).astype(np.float32)[None]
+    if twin == "numpy":
+        info = load_model("speech", device="cpu", threads=1).info
+        predictor = SourceFilterPredictor(info, GivenGains(gains), 1, {"cutoff_hz": 4000.0})
+        taper = hann(window)
+        analysis = StreamStft(1, taper / np.sqrt(np.sum(taper**2)), hop)
+        made = predictor.push(analysis.push(low))[1]
+    else:
+        torch.manual_seed(0)
+        spectrum = frames(torch.from_numpy(low), window, hop)
+        repeated = torch.from_numpy(gains).expand(1, spectrum.shape[1], -1, -1)
+        found = Extension(repeated, torch.ones(1, spectrum.shape[1]))
+        made = frames(residual(found, spectrum, torch.tensor([4000.0]), CONFIG), window, hop)
+    power = (np.abs(np.asarray(made)[0, 20:-20]) ** 2).mean(0)
+    # From 6 to 22 kHz, smoothed over a few bins; noise this long is known to half a decibel.
+    smooth = np.convolve(power, np.ones(5) / 5, "same")[128:470]
+    assert 10 * np.log10(smooth.max() / smooth.min()) < 2.0

@@ -18,8 +18,9 @@ excitations are ordinary signal processing, outside any network:
    Dietz et al. 2002), ``copy_up``, or reflected at the cutoff first, ``mirror``. Its magnitudes are
    raised to a power before: frames that overlap, and noise beside it, take grain from it.
 
-What comes of absolute values is whitened again, bin by bin, so that all have unit power at every
-frequency. All means but those over frequency look back only. The noise is a function of a seed, the
+Frames overlap and excitations add up, which takes grain from them. So magnitudes of the first three
+may be raised to a power as well. What comes of absolute values is whitened again, bin by bin, so
+that all have unit power at every frequency. All means but those over frequency look back only. The noise is a function of a seed, the
 channel and the number of the sample, so that any way of cutting a recording into blocks gives the
 same.
 """
@@ -53,7 +54,8 @@ class ExcitationConstants:
     ``slow_samples``; pulses are weighted by its power ``pulse_power``, modulated noise by its
     ``noise_power``, which are 2 where a file does not say. The pulses' delay falls linearly from
     ``dispersion_ms`` at 0 Hz to nothing at ``dispersion_end_hz``. Copies are of the last
-    ``copied_part`` of the band, with magnitudes to the power ``copy_power``.
+    ``copied_part`` of the band. Magnitudes of copies are raised to the power ``copy_power``, those
+    of pulses and noises to ``wave_power``.
     """
 
     lowest_hz: float = 80.0
@@ -70,6 +72,7 @@ class ExcitationConstants:
     dispersion_ms: float = 0.0
     dispersion_end_hz: float = 6000.0
     copy_power: int = 1
+    wave_power: float = 1.0
     flattening_floor: float = 1e-12
 
 
@@ -253,6 +256,10 @@ class Excitations:
             signals = np.concatenate([pulses, breath, noise])
         spectra = self._analysis.push(signals)[..., self._from :]
         found = spectra.reshape(len(self._waved), self._channels, -1, spectra.shape[-1])
+        if self._c.wave_power != 1:
+            found *= power_of(found) ** np.float32((self._c.wave_power - 1) / 2)
+            # The power of noise is distributed exponentially.
+            found[-1] /= math.sqrt(math.gamma(1 + self._c.wave_power))
         if self._waved == WAVES:
             self._flatten(found[:2])
             found[0] *= self._dispersion

@@ -154,10 +154,14 @@ class SourceFilterPredictor:
         if self._image is not None:
             self._image.share(observed, [excitation[n] for n in self._noises])
         predicted = np.zeros(excitation.shape[1:], np.complex64)
+        # Between bands the envelope is interpolated in decibels, but shares of power as they are:
+        # those of the sum then add up to one everywhere.
+        envelope = 0.5 * np.logaddexp.reduce(2 * gains, axis=2)
+        shares = np.exp(2 * (gains - envelope[:, :, None]))
         for number, source in enumerate(excitation):
-            source *= np.exp(gains[:, :, number] @ self._interpolation)
+            source *= np.sqrt(shares[:, :, number] @ self._interpolation)
             predicted += source
-        predicted *= amplitude[..., None]
+        predicted *= np.exp(envelope @ self._interpolation) * amplitude[..., None]
         residual = np.zeros_like(observed)
         predicted -= observed[..., self._first :]
         residual[..., self._first :] = self._weight * predicted

@@ -53,8 +53,8 @@ class FrameInfo(ModelInfo):
         for name, value in vars(constants).items():
             if not (0 < value <= 65536 or (value == 0 and name == "dispersion_ms")):
                 raise ValueError(f"excitation.{name} must be above 0 and at most 65536")
-            if name.endswith("_power") and value > MOST_POWER:
-                raise ValueError(f"excitation.{name} must be at most {MOST_POWER}")
+            if name.endswith("_power") and not 1 <= value <= MOST_POWER:
+                raise ValueError(f"excitation.{name} must be from 1 to {MOST_POWER}")
         return self
 
     @property

@@ -76,6 +76,10 @@ def excitations(
         kept = spectrum * ((hz > c.lowest_hz) & (hz <= limit_hz)).float()[:, None]
         return kept * (local_mean(power(kept), c.whitening_bins) + c.whitening_floor).rsqrt()
 
+    def raised(wave: Tensor) -> Tensor:
+        spectra = frames(wave, window, hop)
+        return spectra * power(spectra) ** ((c.wave_power - 1) / 2)
+
     def flat(spectra: Tensor) -> Tensor:
         mean = local_mean(power(spectra), c.whitening_bins)
         both = 0.5 * (mean + F.pad(mean, (0, 0, 1, 0))[:, :-1])
@@ -87,9 +91,10 @@ def excitations(
     noise = (torch.rand_like(wave) - 0.5) * math.sqrt(12)
     late = _dispersion(config, c).to(hz.device)
     found = {
-        "pulses": flat(frames(wave * swell**c.pulse_power, window, hop)) * late,
-        "modulated_noise": flat(frames(noise * swell**c.noise_power, window, hop)),
-        "noise": frames(noise, window, hop),
+        "pulses": flat(raised(wave * swell**c.pulse_power)) * late,
+        "modulated_noise": flat(raised(noise * swell**c.noise_power)),
+        # The power of noise is distributed exponentially.
+        "noise": raised(noise) / math.sqrt(math.gamma(1 + c.wave_power)),
     }
     if any(name in COPIES for name in config.excitations):
         kept = white(edge_hz)

@@ -50,6 +50,7 @@ GRAIN_TOLERANCE_DB = 0.3
 GRAIN_WEIGHT = 5.0
 # Crops below this RMS are not made louder for a teacher.
 SILENCE_RMS = 1e-6
+LEAST_SHARE = 1e-12
 
 
 class SourceFilterRecipe(SpectralRecipe):
@@ -192,9 +193,13 @@ def residual(
 ) -> Tensor:
     """Return what has to be added to the crops that ``spectrum`` is of, ``[batch, samples]``."""
     bands = band_interpolation(config).to(spectrum.device)
-    amplitude = (found.gains @ bands).exp() * found.level.sqrt()[..., None, None]
+    envelope = 0.5 * torch.logsumexp(2 * found.gains, 2)
+    shares = (2 * (found.gains - envelope.unsqueeze(2))).exp() @ bands
+    # The root's slope is infinite at zero.
+    parts = shares.clamp_min(LEAST_SHARE).sqrt()
     sources = excitations(spectrum, cutoff_hz, config, CONSTANTS)
-    predicted = sum(amplitude[:, :, n] * source for n, source in enumerate(sources))
+    predicted = sum(parts[:, :, n] * source for n, source in enumerate(sources))
+    predicted = predicted * ((envelope @ bands).exp() * found.level.sqrt()[..., None])
     hz = torch.arange(config.bins, device=spectrum.device) * (
         config.sample_rate / config.window_samples
     )

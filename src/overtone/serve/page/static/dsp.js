@@ -202,7 +202,9 @@ export class Excitations {
       }
     });
     this.sample += waves[0].length;
-    return this.#flattened(this.analysis.push(signals));
+    const analysed = this.analysis.push(signals);
+    this.#raise(analysed, analysed.at(2 * channels, 0));
+    return this.#flattened(analysed);
   }
 
   #white(spectra) {
@@ -219,6 +221,18 @@ export class Excitations {
       }
     }
     return out;
+  }
+
+  /** Raise magnitudes, so that plain noise still has unit power. */
+  #raise({ re, im }, noise) {
+    const { wave_power: to = 1 } = this.constants;
+    if (to === 1) return;
+    const unit = 1 / Math.sqrt(gamma(1 + to));
+    for (let k = 0; k < re.length; k++) {
+      const factor = (square(re[k]) + square(im[k])) ** ((to - 1) / 2) * (k < noise ? 1 : unit);
+      re[k] *= factor;
+      im[k] *= factor;
+    }
   }
 
   /** Flat spectra of all but the plain noise, over bins and over this frame and the last. */
@@ -336,9 +350,27 @@ class StereoWidth {
 // The predictor, and the residual -----------------------------------------------------------------
 
 /** Weight of the prediction: 0 below, 1 from the cutoff upward. */
+/** The gamma function from 1 on, by Stirling's series far enough out. */
+function gamma(x) {
+  if (x < 6) return gamma(x + 1) / x;
+  return Math.sqrt(2 * Math.PI / x) * (x / Math.E) ** x * (1 + 1 / (12 * x) + 1 / (288 * x * x));
+}
+
 function crossover(hz, cutoff) {
   const ramp = (hz / cutoff - CROSSOVER_START) / (1 - CROSSOVER_START);
   return 0.5 - 0.5 * Math.cos(Math.PI * Math.min(1, Math.max(0, ramp)));
+}
+
+/** The amplitude of all excitations together, a logarithm by band, and what share of the power is each one's. */
+function parted(gains, bands) {
+  const envelope = new Float32Array(bands), shares = new Float32Array(gains.length);
+  for (let band = 0; band < bands; band++) {
+    let power = 0;
+    for (let at = band; at < gains.length; at += bands) power += shares[at] = Math.exp(2 * gains[at]);
+    for (let at = band; at < gains.length; at += bands) shares[at] /= power;
+    envelope[band] = 0.5 * Math.log(power);
+  }
+  return [envelope, shares];
 }
 
 class Predictor {
@@ -351,7 +383,7 @@ class Predictor {
     this.first = above < 0 ? bins : above;
     this.weight = weight.slice(this.first);
     const centres = info.band_centres_hz, last = centres.length - 1;
-    // Each bin's gain is interpolated between two bands'.
+    // What each bin gets is interpolated between two bands.
     this.bands = Array.from(this.weight, (_, n) => {
       const here = hz(this.first + n);
       const band = Math.min(last - 1, Math.max(0, centres.findLastIndex((centre) => centre <= here)));
@@ -403,19 +435,21 @@ class Predictor {
     const bands = info.band_centres_hz.length, sources = WAVES.length;
     for (let c = 0; c < channels; c++) {
       for (let f = 0; f < count; f++) {
-        const to = residual.at(c, f) + this.first;
+        const to = residual.at(c, f) + this.first, from = (c * count + f) * sources * bands;
+        const [envelope, shares] = parted(gains.subarray(from, from + sources * bands), bands);
         for (let n = 0; n < this.weight.length; n++) {
           const [band, part] = this.bands[n];
+          const between = (values, at) => (1 - part) * values[at + band] + part * values[at + band + 1];
+          const level = Math.exp(between(envelope, 0)) * amplitude[c][f];
           let re = 0, im = 0;
           for (let s = 0; s < sources; s++) {
-            const g = ((c * count + f) * sources + s) * bands + band;
-            const gain = Math.exp((1 - part) * gains[g] + part * gains[g + 1]);
+            const gain = level * Math.sqrt(between(shares, s * bands));
             const at = excitation.at(s * channels + c, f) + n;
             re += excitation.re[at] * gain;
             im += excitation.im[at] * gain;
           }
-          residual.re[to + n] = this.weight[n] * (re * amplitude[c][f] - observed.re[to + n]);
-          residual.im[to + n] = this.weight[n] * (im * amplitude[c][f] - observed.im[to + n]);
+          residual.re[to + n] = this.weight[n] * (re - observed.re[to + n]);
+          residual.im[to + n] = this.weight[n] * (im - observed.im[to + n]);
         }
       }
     }
