@@ -113,7 +113,7 @@ def test_excitations_that_take_turns_by_band_leave_no_dips_between(twin, rng):
     gains = np.full((len(CONFIG.excitations), len(CONFIG.band_centres_hz)), -9.0, np.float32)
     gains[1, ::2] = gains[2, 1::2] = 0.0  # both are noise
     window, hop = CONFIG.window_samples, CONFIG.hop_samples
-    kept = np.fft.rfft(rng.normal(size=400 * hop))
+    kept = np.fft.rfft(rng.normal(size=1600 * hop))
     kept[len(kept) // 6 :] = 0  # above 4 kHz
     low = np.fft.irfft(kept).astype(np.float32)[None]
     if twin == "numpy":

@@ -20,9 +20,9 @@ excitations are ordinary signal processing, outside any network:
 
 Frames overlap and excitations add up, which takes grain from them. So magnitudes of the first three
 may be raised to a power as well. What comes of absolute values is whitened again, bin by bin, so
-that all have unit power at every frequency. All means but those over frequency look back only. The noise is a function of a seed, the
-channel and the number of the sample, so that any way of cutting a recording into blocks gives the
-same.
+that all have unit power at every frequency. All means but those over frequency look back only. The
+noise is a function of a seed, the channel and the number of the sample, so that any way of cutting
+a recording into blocks gives the same.
 """
 
 import math

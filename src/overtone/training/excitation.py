@@ -19,9 +19,15 @@ from overtone.training.device import wide
 
 # What new models are made with. Sharp pulses in plain breath are nearer to recordings in harmonics
 # and LSD than both at power 2; squared copies, in grain and LSD than copies as they are; dispersed
-# pulses, in crest and pulses above low cutoffs than undispersed ones.
+# pulses, in crest and pulses above low cutoffs than undispersed ones; waves at power 1.5, in grain
+# than waves as they are.
 CONSTANTS = ExcitationConstants(
-    crossover_start=CROSSOVER_START, pulse_power=4, noise_power=1, dispersion_ms=3.0, copy_power=2
+    crossover_start=CROSSOVER_START,
+    pulse_power=4,
+    noise_power=1,
+    dispersion_ms=3.0,
+    copy_power=2,
+    wave_power=1.5,
 )
 # Keeps the running level above that of a recording's last bit.
 LEVEL_FLOOR = 1e-9
