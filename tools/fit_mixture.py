@@ -6,9 +6,9 @@ While the envelope alone is learned, what lies below the heads changes, and the 
 it. Its head is linear: on training crops it is fitted to the logarithms of LIKE's shares, and the
 last tenth of the crops says how well.
 
-Then it is smoothed over neighbouring bands. Between their centres logarithms of shares are
-interpolated, and where neighbours differ much, the shares in the middle add up to less than one:
-stripes that stand still, up to 9 dB deep. ``--pulses LOW MID HIGH`` gives pulses so many dB more
+Then it is smoothed over neighbouring bands, as the shipped mixture was. That one was learned while
+logarithms of shares were interpolated between bands: where neighbours differ much, shares in the
+middle added up to less than one, stripes that stand still. ``--pulses LOW MID HIGH`` gives pulses so many dB more
 against the noises: up to 4 kHz, from 8 to 11, and from 13. ``--envelope LOW HIGH`` makes all of it
 so many dB louder, up to 4 kHz and from 8.
 """

@@ -160,6 +160,12 @@ class TrailingMean {
   }
 }
 
+/** The gamma function from 1 on, by Stirling's series far enough out. */
+function gamma(x) {
+  if (x < 6) return gamma(x + 1) / x;
+  return Math.sqrt(2 * Math.PI / x) * (x / Math.E) ** x * (1 + 1 / (12 * x) + 1 / (288 * x * x));
+}
+
 export class Excitations {
   constructor(constants, { rate, window: size, hop, channels, cutoff, firstBin, seed = 0 }) {
     Object.assign(this, { constants, channels, seed, sample: 0 });
@@ -350,12 +356,6 @@ class StereoWidth {
 // The predictor, and the residual -----------------------------------------------------------------
 
 /** Weight of the prediction: 0 below, 1 from the cutoff upward. */
-/** The gamma function from 1 on, by Stirling's series far enough out. */
-function gamma(x) {
-  if (x < 6) return gamma(x + 1) / x;
-  return Math.sqrt(2 * Math.PI / x) * (x / Math.E) ** x * (1 + 1 / (12 * x) + 1 / (288 * x * x));
-}
-
 function crossover(hz, cutoff) {
   const ramp = (hz / cutoff - CROSSOVER_START) / (1 - CROSSOVER_START);
   return 0.5 - 0.5 * Math.cos(Math.PI * Math.min(1, Math.max(0, ramp)));
