@@ -8,9 +8,9 @@ last tenth of the crops says how well.
 
 Then it is smoothed over neighbouring bands, as the shipped mixture was. That one was learned while
 logarithms of shares were interpolated between bands: where neighbours differ much, shares in the
-middle added up to less than one, stripes that stand still. ``--pulses LOW MID HIGH`` gives pulses so many dB more
-against the noises: up to 4 kHz, from 8 to 11, and from 13. ``--envelope LOW HIGH`` makes all of it
-so many dB louder, up to 4 kHz and from 8.
+middle added up to less than one, stripes that stand still. ``--pulses LOW MID HIGH`` gives pulses
+so many dB more against the noises: up to 4 kHz, from 8 to 11, and from 13. ``--envelope LOW HIGH``
+makes all of it so many dB louder, up to 4 kHz and from 8.
 """
 
 from __future__ import annotations
