@@ -1,8 +1,8 @@
 """Texture for a smooth prediction: its envelope on excitations that the recording itself makes.
 
 A network that predicts bins by regression gives the mean of all that a high band could be: the
-envelope is good, what is fine in it is fog. Here the prediction's power, smoothed over a sixth of
-an octave, shapes a fixed mixture of excitations (:mod:`overtone.dsp.excitation`) in its place.
+envelope is good, what is fine in it is fog. Here the prediction's magnitude, smoothed over a sixth
+of an octave, shapes a fixed mixture of excitations (:mod:`overtone.dsp.excitation`) in its place.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from overtone.dsp.excitation import ExcitationConstants, Excitations, power_of
+from overtone.dsp.excitation import ExcitationConstants, Excitations
 from overtone.dsp.stft import FrameDelay
 from overtone.inference.bands import crossover
 from overtone.inference.stereo import StereoImage
@@ -20,7 +20,7 @@ from overtone.inference.stereo import StereoImage
 FloatArray = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
 
-OCTAVES, LEAST_BINS = 1 / 6, 5  # that the prediction's power is smoothed over
+OCTAVES, LEAST_BINS = 1 / 6, 5  # that the prediction's magnitude is smoothed over
 # Where the crossover gives a prediction less weight, it is not told from rounding.
 LEAST_WEIGHT = 0.1
 
@@ -80,11 +80,12 @@ class Texture:
         if self._image is not None:
             self._image.share(observed, [excitation[n] for n in self._noises])
         above = observed[..., self._first :]
-        power = power_of(above + residual[..., self._first :] / self._weight)
-        total = np.zeros((*power.shape[:-1], power.shape[-1] + 1))
-        np.cumsum(power, axis=-1, dtype=np.float64, out=total[..., 1:])
-        mean = np.maximum(0, total[..., self._high] - total[..., self._low])
-        envelope = np.sqrt(mean / (self._high - self._low)).astype(np.float32)
+        # Not of power: a few loud bins would raise all that is soft around them.
+        magnitude = np.abs(above + residual[..., self._first :] / self._weight)
+        total = np.zeros((*magnitude.shape[:-1], magnitude.shape[-1] + 1))
+        np.cumsum(magnitude, axis=-1, dtype=np.float64, out=total[..., 1:])
+        mean = (total[..., self._high] - total[..., self._low]) / (self._high - self._low)
+        envelope = np.maximum(0, mean).astype(np.float32)
         textured = np.tensordot(self._amplitudes, excitation, 1)
         made = residual.copy()
         made[..., self._first :] = self._weight * (textured * envelope - above)
