@@ -116,5 +116,7 @@ def drop():
 
 @pytest.fixture
 def wait_ready():
-    """Wait until a page has shown before and after so many times."""
-    return lambda page, times: page.wait_for_selector(f"body[data-ready='{times}']", timeout=60_000)
+    """Wait until a page has shown before and after so many times, at most three minutes."""
+    return lambda page, times: page.wait_for_selector(
+        f"body[data-ready='{times}']", timeout=180_000
+    )
