@@ -6,11 +6,10 @@ While the envelope alone is learned, what lies below the heads changes, and the 
 it. Its head is linear: on training crops it is fitted to the logarithms of LIKE's shares, and the
 last tenth of the crops says how well.
 
-Then it is smoothed over neighbouring bands, as the shipped mixture was. That one was learned while
-logarithms of shares were interpolated between bands: where neighbours differ much, shares in the
-middle added up to less than one, stripes that stand still. ``--pulses LOW MID HIGH`` gives pulses
-so many dB more against the noises: up to 4 kHz, from 8 to 11, and from 13. ``--envelope LOW HIGH``
-makes all of it so many dB louder, up to 4 kHz and from 8.
+``--smooth TIMES`` smooths it over neighbouring bands: mixtures that were learned while logarithms
+of shares were interpolated between bands differ too much from one to the next. ``--pulses LOW MID
+HIGH`` gives pulses so many dB more against the noises: up to 4 kHz, from 8 to 11, and from 13.
+``--envelope LOW HIGH`` makes all of it so many dB louder, up to 4 kHz and from 8.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ RIDGE = 1e-3
 DB_PER_NEPER = 10 / math.log(10)
 # Pulses are raised by LOW up to the first of these, by MID between the next, by HIGH from the last.
 RAISED_HZ = (4000.0, 8000.0, 11000.0, 13000.0)
-SMOOTHINGS = 2
 LOUDER_HZ = (4000.0, 8000.0)
 
 
@@ -92,6 +90,7 @@ def main() -> None:
     parser.add_argument(
         "--envelope", type=float, nargs=2, default=(0.0, 0.0), metavar=("LOW", "HIGH")
     )
+    parser.add_argument("--smooth", type=int, default=0, metavar="TIMES")
     parser.add_argument("--batches", type=int, default=BATCHES)
     arguments = parser.parse_args()
     new, recipe, progress = load_model(arguments.checkpoint)
@@ -126,7 +125,7 @@ def main() -> None:
     error = features[train:] @ weight.T + bias - wanted[train:]
     spread = wanted[train:] - wanted[train:].mean(0)
     print(f"R2 {1 - error.square().sum() / spread.square().sum():.3f} on the last tenth")
-    for _ in range(SMOOTHINGS):
+    for _ in range(arguments.smooth):
         weight, bias = (smoothed(head, new.bands) for head in (weight, bias))
     low_db, mid_db, high_db = arguments.pulses
     raised_db = np.interp(c.band_centres_hz, RAISED_HZ, (low_db, mid_db, mid_db, high_db))
