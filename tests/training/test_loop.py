@@ -242,7 +242,9 @@ def test_a_finished_run_resumed_changes_nothing(run, tiny):
 
 
 def test_there_must_be_something_to_resume(run, tiny):
-    with pytest.raises(ConfigError, match=r"last: no checkpoint to resume from .*--resume"):
+    with pytest.raises(
+        ConfigError, match=r"last: no checkpoint to resume from; leave out --resume"
+    ):
         run(tiny(), resume=True)
 
 

@@ -146,6 +146,7 @@ def test_a_configuration_survives_its_json(load):
         ("hop_samples = 192", "hop_samples = 200", "model: window_samples .*768.*200"),
         ("[512, 1024]", "[512, 1023]", "loss.windows: .*multiple of 4, not 1023"),
         ("[4000]", "[-4000]", r"validation.cutoffs_hz.0: .*greater than 0, not -4000"),
+        ("[4000]", "[13500]", r"validation\.cutoffs_hz: one must be at most .*nothing is measured"),
         ("[loss]", "[degrade]\nmax_cutoff_hz = 15000\n[loss]", "degrade.max_cutoff_hz .*14000"),
         ("[loss]", "[degrade]\nmin_cutoff_hz = 15000\n[loss]", "degrade: min_cutoff_hz .*14000"),
         ("= 11000", "= 1100", "corpora: 'speech' ends at 1100 Hz.*degrade.min_cutoff_hz 1000"),

@@ -132,3 +132,9 @@ def test_excitations_that_take_turns_by_band_leave_no_dips_between(twin, rng):
     # From 6 to 22 kHz, smoothed over a few bins; noise this long is known to half a decibel.
     smooth = np.convolve(power, np.ones(5) / 5, "same")[128:470]
     assert 10 * np.log10(smooth.max() / smooth.min()) < 2.0
+
+
+def test_what_could_not_be_measured_counts_nothing_in_a_score():
+    whole = {"envelope_db": 8.0, "grain_db": 5.0, "reference_grain_db": 6.0}
+    task = SourceFilterTask.__new__(SourceFilterTask)
+    assert task.score([{"envelope_db": 8.0}]) == -8.0 > task.score([whole])

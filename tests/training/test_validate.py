@@ -137,7 +137,8 @@ def test_scores_are_means_over_the_corpora_that_take_part(store, tiny, rows_of):
 
 
 def test_no_corpus_no_row(store, tiny, rows_of):
-    assert rows_of(Stub(0.0), store, tiny(validation={"cutoffs_hz": [13500]})) == []
+    (row,) = rows_of(Stub(0.0), store, tiny(validation={"cutoffs_hz": [4000, 13500]}))
+    assert row["cutoff_hz"] == 4000
 
 
 def test_a_pause_is_not_scored(store, tiny, rows_of):

@@ -80,6 +80,8 @@ def archives(tmp_path_factory, examples_dir):
         "other_scale": ["--scale", "2"],
         "low_rate_side": ["--no-interpolate"],
         "whole": ["--dimension", "-1"],
+        "odd": ["--dimension", "2112", "--stride", "8192"],
+        "short": ["--dimension", "1024", "--stride", "8192"],
     }.items():
         arguments = [
             *("prepare", "files", "--file-list", folder / "list.txt", "--in-dir", examples_dir),
@@ -268,6 +270,8 @@ def test_the_level_and_length_of_the_patches_travel_with_the_checkpoint(run, arc
         ({"archives": {"train": "other_scale.h5"}}, r"other_scale\.h5: has scale 2, the recipe's"),
         ({"archives": {"train": "low_rate_side.h5"}}, r"side\.h5: has inputs that were not"),
         ({"archives": {"validation": "whole.h5"}}, r"whole\.h5: has whole files; training needs"),
+        ({"archives": {"train": "odd.h5"}}, r"odd\.h5: has patches of 2112 .*no multiple of 128"),
+        ({"archives": {"train": "short.h5"}}, r"short\.h5: has patches of 1024 samples, too short"),
         ({"model": {"sample_rate": 22050}}, r"has sample_rate 16000, the recipe's model 22050"),
     ],
 )

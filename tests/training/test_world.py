@@ -174,9 +174,9 @@ def test_a_process_that_dies_ends_the_run_with_its_name(together, tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tiny, tmp_path, examples_dir, cache):
-    with pytest.raises(ConfigError, match=r"batches of 2 cannot be shared by 1 processes in 3"):
+    with pytest.raises(ConfigError, match=r"batches of 2 cannot be cut into 3 parts"):
         train(tiny(), tmp_path / "run", examples_dir, cache, accumulate=3)
-    with pytest.raises(ConfigError, match=r"by 4 processes .* multiple of 4"):
+    with pytest.raises(ConfigError, match=r"4 by --nproc-per-node.* multiple of 4"):
         World(size=4).require_divides(6)
     assert list(tmp_path.iterdir()) == []
 

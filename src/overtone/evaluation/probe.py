@@ -94,6 +94,8 @@ def probe(
             continue
         if pair.starts.size:
             pairs.append(pair)
+        else:
+            log(f"{case.label}: skipped, too short, or silent above the cutoff")
     recordings = sorted({pair.recording for pair in pairs})
     if len(recordings) < 4:
         raise InvalidInputError(

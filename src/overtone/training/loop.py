@@ -138,6 +138,10 @@ def _train(
     if last.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run already; add --resume, or give another --output")
     # Before recordings are decoded, which may take minutes.
+    if resume and not last.exists():
+        raise ConfigError(
+            f"{last}: no checkpoint to resume from; leave out --resume to start a new run"
+        )
     start = load_start(warm_start, recipe) if warm_start else None
     torch.manual_seed(recipe.seed)
     set_tf32(device, recipe.optimiser.bfloat16)
@@ -343,6 +347,6 @@ class _Run:
                 self.board.add_scalar(f"validation/{name}/{row['label']}", value, self.step)
             shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
             self.log(f"validation step {self.step}  {row['label']}  {shown}")
-        if result.score > self.best:
+        if result.rows and result.score > self.best:
             self.best = result.score
             save_weights(self.folder / "best", self.recipe, self.ema, self._progress())

@@ -107,8 +107,10 @@ class SourceFilterTask(SpectralTask):
         """Return the mean envelope distance, negative, less for texture that is not natural."""
         worst = 0.0
         for row in rows:
-            off = max(0.0, abs(row["grain_db"] - row["reference_grain_db"]) - GRAIN_TOLERANCE_DB)
-            worst += row["envelope_db"] + GRAIN_WEIGHT * off
+            # Clips too short to measure have neither.
+            grain = abs(row.get("grain_db", 0.0) - row.get("reference_grain_db", 0.0))
+            off = max(0.0, grain - GRAIN_TOLERANCE_DB)
+            worst += row.get("envelope_db", 0.0) + GRAIN_WEIGHT * off
         return -worst / max(1, len(rows))
 
     def losses(

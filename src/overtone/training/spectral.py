@@ -30,7 +30,7 @@ from overtone.training.losses import (
 from overtone.training.optimiser import OptimisedNetwork
 from overtone.training.recipe import OptimiserConfig, Recipe, StepsConfig
 from overtone.training.task import Log, ValidationResult
-from overtone.training.validate import ValidationConfig, runtime_model, validate
+from overtone.training.validate import VALIDATED_PART, ValidationConfig, runtime_model, validate
 from overtone.training.world import World, mean_figures
 
 
@@ -65,10 +65,12 @@ class SpectralRecipe(Recipe):
                     f" {bandwidth_hz:g} Hz, which leaves nothing above"
                     f" degrade.min_cutoff_hz {self.degrade.min_cutoff_hz:g} to predict"
                 )
-        if self.adversarial and self.adversarial.start_step >= self.optimiser.steps:
+        rate_hz = self.model.sample_rate / 2
+        widest_hz = max(min(corpus.bandwidth_hz, rate_hz) for corpus in self.corpora)
+        reach_hz = min(VALIDATED_PART * widest_hz, self.model.max_cutoff_hz)
+        if min(self.validation.cutoffs_hz, default=0) > reach_hz:
             raise ValueError(
-                f"adversarial.start_step must be below optimiser.steps {self.optimiser.steps},"
-                f" not {self.adversarial.start_step}"
+                f"validation.cutoffs_hz: one must be at most {reach_hz:g}, or nothing is measured"
             )
         # What overlap-add completes, all but a window at either end, is what the loss sees.
         hop, longest = self.model.hop_samples, max(self.loss.windows)
@@ -142,7 +144,12 @@ class SpectralTask:
         self.networks = [self.extender]
         self.metadata: dict[str, Any] = {}
         self.adversary: Adversary | None = None
-        if recipe.adversarial:
+        if recipe.adversarial and recipe.adversarial.start_step >= o.steps:
+            log(
+                f"no discriminators: they would begin at step {recipe.adversarial.start_step} of"
+                f" {o.steps}"
+            )
+        elif recipe.adversarial:
             self.adversary = Adversary(recipe.adversarial, c.sample_rate, bfloat16=o.bfloat16)
             self.adversary.network.to(device)
             self.discriminators = discriminator_optimiser(self.adversary, o, world)

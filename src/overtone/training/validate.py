@@ -27,6 +27,9 @@ from overtone.metrics.texture import texture_scores
 from overtone.settings import Settings
 from overtone.training.recipe import Positive
 
+# A corpus is measured at cutoffs up to this part of its bandwidth.
+VALIDATED_PART = 2 / 3
+
 
 class ValidationConfig(Settings):
     """What is measured, how often, on how much."""
@@ -106,7 +109,7 @@ def validate(
         scores = []
         for number, corpus in enumerate(corpora):
             bandwidth_hz = min(corpus.bandwidth_hz, rate / 2)
-            if cutoff_hz > 2 / 3 * bandwidth_hz:
+            if cutoff_hz > VALIDATED_PART * bandwidth_hz:
                 continue
             for file in store.select(number, "validation")[: settings.clips_per_corpus]:
                 length = min(file.length, int(settings.clip_seconds * rate))

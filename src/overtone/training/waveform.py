@@ -36,6 +36,8 @@ Pair = tuple[Samples, Samples]
 VALIDATION_BATCH = 16
 # Of archives, for checkpoints that do not say.
 PATCH_SAMPLES = 8192
+# The window of the log-spectral distance reaches so far over either end, by reflection.
+LEAST_PATCH = 1024
 
 
 class ArchivesConfig(Settings):
@@ -262,6 +264,16 @@ def open_archive(path: Path, recipe: WaveformRecipe) -> PatchArchive:
     ]
     if settings.whole_files:
         problems.append("whole files; training needs patches (--dimension 8192)")
+    elif settings.dimension <= LEAST_PATCH:
+        problems.append(
+            f"patches of {settings.dimension} samples, too short for the log-spectral distance"
+            " (--dimension 8192)"
+        )
+    elif settings.dimension % (32 * settings.scale):
+        problems.append(
+            f"patches of {settings.dimension} samples, no multiple of {32 * settings.scale}"
+            " (--dimension 8192)"
+        )
     if not settings.interpolate:
         problems.append("inputs that were not interpolated (--interpolate)")
     if not len(archive):

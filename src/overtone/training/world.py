@@ -64,9 +64,9 @@ class World:
         """Raise :class:`~overtone.errors.ConfigError` unless all parts of a batch are alike."""
         if batch_size % (self.size * self.accumulate):
             raise ConfigError(
-                f"batches of {batch_size} cannot be shared by {self.size} processes in"
-                f" {self.accumulate} parts each; give a --batch-size that is a multiple of"
-                f" {self.size * self.accumulate}"
+                f"batches of {batch_size} cannot be cut into {self.size * self.accumulate} parts"
+                f" ({self.size} by --nproc-per-node, {self.accumulate} by --accumulate); give a"
+                f" --batch-size that is a multiple of {self.size * self.accumulate}"
             )
 
     def parts(self, items: int) -> Iterator[Part]:
