@@ -74,6 +74,16 @@ def test_existing_files_are_refused_by_the_error_asked_for(tmp_path):
         refuse_existing(path, error=AudioFileError)
 
 
+def test_an_output_that_is_an_input_is_refused_even_when_forced(tmp_path):
+    path, link, other = (tmp_path / name for name in ("a.wav", "b.wav", "c.wav"))
+    path.touch()
+    link.hardlink_to(path)
+    refuse_existing(path, overwrite=True, inputs=[other, None, "\0"])
+    for inputs in ([path], [other, link]):
+        with pytest.raises(InvalidInputError, match=r"a\.wav: is also an input"):
+            refuse_existing(path, overwrite=True, inputs=inputs)
+
+
 def test_files_are_found_in_order_without_hidden_and_excluded_ones(tmp_path):
     for name in ("b.wav", "a.WAV", "c.txt", ".d.wav", "in/e.wav", ".git/f.wav", "out/g.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

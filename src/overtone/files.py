@@ -21,7 +21,7 @@ import tempfile
 import tomllib
 import unicodedata
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,26 +224,40 @@ def one_place(path: str) -> str:
 
 
 def refuse_existing(
-    path: Path, overwrite: bool = False, *, error: type[OvertoneError] = InvalidInputError
+    path: Path,
+    overwrite: bool = False,
+    *,
+    inputs: Iterable[str | Path | None] = (),
+    error: type[OvertoneError] = InvalidInputError,
 ) -> None:
     """Raise ``error`` unless ``path`` may be written.
 
-    A file that exists may be with ``overwrite``; a folder, device, pipe or socket never, nor a link
-    to one. On Windows a name that it would not keep is refused, too.
+    A file that exists may be with ``overwrite``, if it is none of ``inputs``; a folder, device,
+    pipe or socket never, nor a link to one. On Windows a name that it would not keep is refused,
+    too.
     """
     if ON_WINDOWS and (problem := name_problem(path.name)):
         raise error(f"{path}: {problem}; give another name")
     try:
-        mode = path.stat().st_mode
+        own = path.stat()
     except FileNotFoundError:
         return
     except (OSError, ValueError) as failure:
         raise error(f"{path}: cannot be written ({reason(failure)})") from failure
-    if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "special file")
+    if not stat.S_ISREG(own.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(own.st_mode), "special file")
         raise error(f"{path}: is a {kind}, not a file; give another name")
     if not overwrite:
         raise error(f"{path}: already exists; use overwrite=True to replace it")
+    if any(other and _is_that(other, own) for other in inputs):
+        raise error(f"{path}: is also an input, which it would replace; give another name")
+
+
+def _is_that(path: str | Path, that: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(Path(path).stat(), that)
+    except (OSError, ValueError):
+        return False
 
 
 def find_files(

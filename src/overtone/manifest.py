@@ -59,6 +59,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from read(path)
     except OSError as error:
         raise InvalidInputError(f"{path}: cannot be read ({reason(error)})") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error
 
 
 def _kind(path: Path) -> str:

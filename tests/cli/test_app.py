@@ -1,5 +1,6 @@
 """The entry point: help, version, errors and exit codes of the whole command."""
 
+import json
 import re
 import subprocess
 import sys
@@ -153,3 +154,25 @@ def test_a_folder_that_is_missing_is_to_be_made(run, examples_dir, tmp_path):
     assert code == 1
     assert err.endswith(f"; make the folder {results.parent} first\n")
     assert not (tmp_path / "x.wav").exists()
+
+
+def test_results_do_not_replace_the_list_of_files(run, examples_dir, tmp_path):
+    listed = tmp_path / "files.jsonl"
+    listed.write_text(json.dumps({"source": str(examples_dir / "speech_en_8k.flac")}))
+    before = listed.read_bytes()
+    arguments = ["--manifest", str(listed), "-o", f"{tmp_path}/out/", "--results", str(listed)]
+    code, _, err = run("enhance", *arguments, "--resume")
+    assert code == 1
+    assert "files.jsonl: is also an input" in err
+    assert listed.read_bytes() == before
+
+
+def test_one_file_under_two_names_is_refused_before_any_work(run, examples_dir, tmp_path):
+    call = examples_dir / "speech_en_8k.flac"
+    rows = [{"source": str(call)}, {"source": str(call.parent / ".." / "examples" / call.name)}]
+    listed = tmp_path / "files.jsonl"
+    listed.write_text("\n".join(map(json.dumps, rows)))
+    code, _, err = run("enhance", "--manifest", str(listed), "-o", f"{tmp_path}/out/")
+    assert code == 1
+    assert "would both be written to" in err
+    assert not (tmp_path / "out").exists()

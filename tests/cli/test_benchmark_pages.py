@@ -147,6 +147,14 @@ class TestPictures:
         assert noted.startswith("overtone: set/two: no such clip")
         assert not (tmp_path / "pictures").exists()
 
+    def test_a_suite_without_a_whole_clip_says_what_is_missing(self, benchmark, clips, tmp_path):
+        for low in clips.glob("*/*/low.*"):
+            low.unlink()
+        code, _, noted = benchmark("pictures", clips, "set/one", "-o", tmp_path / "pictures")
+        assert code == 1
+        assert noted.startswith("overtone: set/one: no such clip")
+        assert "low" in noted
+
 
 class TestProbe:
     def test_it_says_what_cannot_be_probed(self, benchmark, tmp_path, rng):

@@ -162,6 +162,11 @@ def test_an_existing_output_is_kept_unless_forced(run, folders):
     assert path.read_text() == "old"
     run(*folders, "-o", path, "--force")
     assert path.read_text(encoding="utf-8").startswith("| file |")
+    for recording in sorted(folders[0].glob("*.wav"))[0], sorted(folders[1].glob("*"))[0]:
+        before = recording.read_bytes()
+        with pytest.raises(InvalidInputError, match="is also an input"):
+            run(*folders, "-o", recording, "--force")
+        assert recording.read_bytes() == before
 
 
 def test_an_option_says_what_it_expects(run, folders):

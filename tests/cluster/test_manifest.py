@@ -47,10 +47,13 @@ def test_a_bad_row_is_named_before_anything_is_done(
         read_manifest(path)
 
 
-@pytest.mark.parametrize("name", ["files.csv", "gone.jsonl", "broken.parquet", "empty.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["files.csv", "gone.jsonl", "broken.parquet", "empty.jsonl", "latin.jsonl"]
+)
 def test_what_is_no_manifest_is_refused(tmp_path: Path, name: str) -> None:
+    contents = {"empty": b"", "latin": '{"source": "café.wav"}'.encode("latin-1")}
     if not name.startswith("gone"):
-        (tmp_path / name).write_bytes(b"" if "empty" in name else b"PAR1 no more")
+        (tmp_path / name).write_bytes(contents.get(name.partition(".")[0], b"PAR1 no more"))
     with pytest.raises(InvalidInputError, match=name):
         read_manifest(tmp_path / name)
 

@@ -178,7 +178,7 @@ def enhance(
             "--timeout",
             min=1,
             metavar="SECONDS",
-            help="Give a file up after so long. Default: never.",
+            help="Give up on a file after so long. Default: never.",
             show_default=False,
         ),
     ] = None,
@@ -236,6 +236,7 @@ def enhance(
     overtone enhance old.mp3 -o new.flac --cutoff 5.5k --rate 44.1k --plot
     """
     from overtone.cli.watch import arrivals
+    from overtone.files import refuse_existing
     from overtone.inference.jobs import Outcome, enhance_files
     from overtone.manifest import read_manifest
     from overtone.manifest import results as write_results
@@ -253,6 +254,8 @@ def enhance(
         raise InvalidInputError("--plot needs an output with a name, not -")
     if html and not (isinstance(source, list) and isinstance(target, str | None)):
         raise InvalidInputError("--html needs an input and an output with names, not -")
+    if results is not None:
+        refuse_existing(results, force or resume, inputs=[manifest, *(files or [])])
     printer = Printer(as_json=as_json, quiet=quiet, to_stderr=not isinstance(target, str | None))
     errors = 0
     pages: set[Path] = set()  # two files of one name must not share a page

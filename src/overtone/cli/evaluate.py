@@ -106,11 +106,15 @@ def evaluate(
         from overtone.evaluation.pairs import score_pairs
 
         pairs = _named_pairs(reference, estimate, models, problems)
+        if output is not None:
+            refuse_existing(output, force, inputs=[path for _, *pair in pairs for path in pair])
         table = score_pairs(
             track(pairs, "scoring"), problems, rate=rate, cutoff_hz=cutoff, perceptual=perceptual
         )
     else:
         _refuse_beside_archive(reference or estimate, cutoff, rate, perceptual)
+        if output is not None:
+            refuse_existing(output, force, inputs=[archive])
         readable = chosen in (Format.TABLE, Format.MARKDOWN)
         table = evaluate_archive(archive, models or [], readable=readable)
     for problem in problems:

@@ -33,12 +33,12 @@ def pictures(
         from overtone.evaluation.suites import read_suite
     from overtone.evaluation.systems import find_system
 
-    cases = {case.label: case for case in read_suite(suite, data_root).cases}
+    found = read_suite(suite, data_root)
+    cases = {case.label: case for case in found.cases}
     for label in clips:
         if label not in cases:
-            raise InvalidInputError(
-                f"{label}: no such clip in {suite}; for example {next(iter(cases))}"
-            )
+            rest = f"for example {next(iter(cases))}" if cases else "; ".join(found.problems)
+            raise InvalidInputError(f"{label}: no such clip in {suite}; {rest}")
     names = [re.sub(r"[^\w.-]+", "_", label, flags=re.ASCII).strip("_") for label in clips]
     paths = [output / f"{name}.png" for name in names]
     for path in paths:

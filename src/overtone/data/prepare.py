@@ -81,7 +81,7 @@ def prepare(
         InvalidInputError: ``out`` exists, recordings cannot be used (all are named), or no batch
             of patches can be made.
     """
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, inputs=listing.paths)
     if not out.resolve().parent.is_dir():
         raise InvalidInputError(f"{out}: the folder {out.parent} does not exist; create it")
     for line in listing.left_out:

@@ -224,7 +224,7 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
         return one_place(resolve(path))
 
     inputs = {real(task.name) for task in tasks}
-    writers: dict[str, Path] = {}
+    writers: dict[str, Task] = {}
     for task in tasks:
         for output in task.outputs(pictures=pictures):
             place = real(output)
@@ -232,10 +232,10 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
                 raise InvalidInputError(
                     f"{output} is an input and is never overwritten: name another output"
                 )
-            other = writers.setdefault(place, task.name)
-            if other != task.name:
+            other = writers.setdefault(place, task)
+            if other is not task:
                 raise InvalidInputError(
-                    f"{other} and {task.name} would both be written to {output}: "
+                    f"{other.name} and {task.name} would both be written to {output}: "
                     "enhance them one at a time, each with its own output"
                 )
 
