@@ -98,8 +98,6 @@ def evaluate(
     """
     from overtone.files import refuse_existing, write_text
 
-    if output is not None:
-        refuse_existing(output, force)
     chosen = table_format or _format_of(output)
     problems: list[str] = []
     if archive is None:

@@ -65,9 +65,9 @@ class SpectralRecipe(Recipe):
                     f" {bandwidth_hz:g} Hz, which leaves nothing above"
                     f" degrade.min_cutoff_hz {self.degrade.min_cutoff_hz:g} to predict"
                 )
-        rate_hz = self.model.sample_rate / 2
-        widest_hz = max(min(corpus.bandwidth_hz, rate_hz) for corpus in self.corpora)
-        reach_hz = min(VALIDATED_PART * widest_hz, self.model.max_cutoff_hz)
+        widest_hz = max(corpus.bandwidth_hz for corpus in self.corpora)
+        reach_hz = VALIDATED_PART * min(widest_hz, self.model.sample_rate / 2)
+        reach_hz = min(reach_hz, self.model.max_cutoff_hz)
         if min(self.validation.cutoffs_hz, default=0) > reach_hz:
             raise ValueError(
                 f"validation.cutoffs_hz: one must be at most {reach_hz:g}, or nothing is measured"
