@@ -102,6 +102,26 @@ def test_dropout_acts_in_training_only(name):
 
 
 @every_network
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_share_of_examples_does_without_a_skip_connection(name, level):
+    shares = [0.0, 0.0]
+    shares[level] = 0.3
+    settings = {"dropout": 0.0, "filters": (8, 16)}
+    settings |= {"batch_norm": False} if name == "audiounet" else {}
+    settings |= {"attention_dropout": 0.0} if name == "afilm" else {}
+    network = build(name, skip_dropout=shares, **settings)
+    low = torch.randn(1, 128)
+    with torch.no_grad():
+        whole = network.eval()(low)
+        in_training = network.train()(low.expand(400, -1))
+    thinned = (in_training - whole).abs().amax(1) > 1e-4
+    assert 0.2 < thinned.float().mean() < 0.4
+    # Silent or not: there are two outputs, and no third.
+    outputs = in_training[thinned]
+    assert torch.allclose(outputs, outputs[:1].expand_as(outputs), atol=1e-5)
+
+
+@every_network
 def test_gain_multiplies_what_comes_in_and_divides_what_is_added(name):
     plain, loud = build(name).eval(), build(name, gain=8.0).eval()
     loud.load_state_dict(plain.state_dict())
@@ -128,6 +148,8 @@ def test_every_scale_of_the_papers_can_be_named(name, scale):
         ({"kernels": (9, 4)}, "kernels must be odd.*not 4"),
         ({"last_kernel": 8}, "kernels must be odd.*not 8"),
         ({"stride": 1}, "stride"),
+        ({"skip_dropout": (0.5,)}, "skip_dropout needs one value a level, 2 in all.* not 1"),
+        ({"skip_dropout": (0.5, 1.0)}, "skip_dropout"),
         ({"dropout": 1.0}, "dropout"),
         ({"widths": (8, 16)}, "widths"),
     ],

@@ -10,7 +10,7 @@ need no transposition, and the convolutions run in the layout that CPUs prefer.
 """
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,10 @@ class UNetConfig(Settings):
     above ``sample_rate / 2 / scale``. ``stride`` is the factor each level shortens time by, and
     ``dilation`` that of every convolution but the last. ``gain`` multiplies the input and divides
     what is added to it: about one over the RMS of recordings, or else the first steps of an
-    optimiser like Adam make biases that drown the signal of the deep levels.
+    optimiser like Adam make biases that drown the signal of the deep levels. ``skip_dropout`` is
+    the share of training examples in which each level, the outermost first, does without its skip
+    connection. What lies below it is heard then, and learns; without it the outer levels leave the
+    deep ones nothing to do.
     """
 
     sample_rate: int = Field(default=16000, gt=0)
@@ -41,6 +44,7 @@ class UNetConfig(Settings):
     dilation: int = Field(default=1, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     gain: float = Field(default=1.0, gt=0)
+    skip_dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -51,6 +55,11 @@ class UNetConfig(Settings):
             )
         if min(self.filters) < 1:
             raise ValueError(f"filters must be at least 1, not {min(self.filters)}")
+        if self.skip_dropout and len(self.skip_dropout) != self.levels:
+            raise ValueError(
+                f"skip_dropout needs one value a level, {self.levels} in all, or none;"
+                f" not {len(self.skip_dropout)}"
+            )
         even = [k for k in (*self.kernels, self.last_kernel) if k < 1 or k % 2 == 0]
         if even:
             raise ValueError(f"kernels must be odd, or time would shift; not {even[0]}")
@@ -158,6 +167,13 @@ class UNet(nn.Module):
     def _after_shuffle(self, level: int) -> nn.Module:
         raise NotImplementedError
 
+    def _thinned(self, skip: Tensor, level: int) -> Tensor:
+        """Silence the skip connection of ``level`` in some of the examples that it trains on."""
+        if not (self.training and self.config.skip_dropout):
+            return skip
+        kept = torch.rand(len(skip), 1, 1, device=skip.device) >= self.config.skip_dropout[level]
+        return skip * kept
+
     def forward(self, low: Tensor) -> Tensor:
         """Restore recordings without their high band, ``[batch, samples]``; same shape out.
 
@@ -175,7 +191,7 @@ class UNet(nn.Module):
         for convolve, finish in zip(self.up, self.after_shuffle, strict=True):
             x = F.relu(F.dropout(convolve(x), self.config.dropout, self.training))
             x = finish(subpixel_shuffle(x, self.config.stride))
-            x = torch.cat([x, skips.pop()], dim=2)
+            x = torch.cat([x, self._thinned(skips.pop(), len(skips))], dim=2)
         detail = subpixel_shuffle(self.last(x), self.config.stride) / self.config.gain
         return low + detail.squeeze(2)[:, :samples]
 
