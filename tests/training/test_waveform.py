@@ -17,9 +17,9 @@ from overtone.data.archive import PatchArchive
 from overtone.errors import ConfigError
 from overtone.metrics import kuleshov_lsd, kuleshov_snr_db
 from overtone.training import loop
-from overtone.training.checkpoint import load_model
+from overtone.training.checkpoint import load_model, load_start, save_weights
+from overtone.training.families import build_network, read_recipe
 from overtone.training.families import make_task as make_any_task
-from overtone.training.families import read_recipe
 from overtone.training.losses import PatchLossConfig, patch_losses
 from overtone.training.recipe import EpochsConfig
 from overtone.training.waveform import (
@@ -285,6 +285,18 @@ def test_a_checkpoint_of_another_network_is_not_resumed(run):
     run(make_recipe("tfilm"))
     with pytest.raises(ConfigError, match="another model: network tfilm and not audiounet"):
         run(make_recipe("audiounet"), resume=True)
+
+
+def test_a_run_may_begin_from_weights_of_another_rate_and_dropout(tmp_path):
+    trained = make_recipe(model={"sample_rate": 22050, "dropout": 0.0})
+    network = build_network(trained)
+    save_weights(tmp_path / "start", trained, network.state_dict(), {"step": 7, "seconds": 0.0})
+    wanted = make_recipe(model={"skip_dropout": [0.5, 0.5]})
+    weights, origin = load_start(tmp_path / "start", wanted)
+    assert torch.equal(weights["last.weight"], network.last.weight)
+    assert origin["step"] == 7
+    with pytest.raises(ConfigError, match="another model: dilation 2 and not 1; "):
+        load_start(tmp_path / "start", make_recipe(model={"dilation": 1}))
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def _require_same_model(
     models = [recipe.model.model_dump(exclude=set(free)) for recipe in (stored, wanted)]
     if stored.network != wanted.network or models[0] != models[1]:
         raise ConfigError(
-            f"{folder}: a checkpoint of another model: {_differences(stored, wanted)};"
+            f"{folder}: a checkpoint of another model: {_differences(stored, wanted, free)};"
             f" restore the recipe's [model], {otherwise}"
         )
 
@@ -189,10 +189,10 @@ def load_start(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         ConfigError: ``folder`` is not a checkpoint, is damaged, or is one of another model.
     """
     start, stored, progress = load_model(folder)
-    # Weights are of the same shape whatever they wait for, and soon learn to wait less.
-    _require_same_model(
-        folder, stored, recipe, "or give another --warm-start", free=("lookahead_frames",)
-    )
+    # What leaves the weights' shapes alone: they soon learn to wait less, another rate, or
+    # to do with what dropout takes.
+    free = ("lookahead_frames", "sample_rate", "dropout", "skip_dropout")
+    _require_same_model(folder, stored, recipe, "or give another --warm-start", free)
     origin = {"recipe": stored.name, "config_sha256": stored.sha256(), "step": progress["step"]}
     return start.state_dict(), origin
 
@@ -269,11 +269,11 @@ def _read_progress(folder: Path) -> dict[str, Any]:
         raise ValueError("progress.json does not give step and seconds") from error
 
 
-def _differences(stored: Recipe, wanted: Recipe) -> str:
+def _differences(stored: Recipe, wanted: Recipe, free: Collection[str]) -> str:
     if stored.network != wanted.network:
         return f"network {stored.network} and not {wanted.network}"
     return ", ".join(
         f"{name} {getattr(stored.model, name)} and not {getattr(wanted.model, name)}"
         for name in type(wanted.model).model_fields
-        if getattr(stored.model, name) != getattr(wanted.model, name)
+        if name not in free and getattr(stored.model, name) != getattr(wanted.model, name)
     )
