@@ -175,6 +175,16 @@ def test_an_option_says_what_it_expects(run, folders):
     assert "'low'" in result.stderr
 
 
+def test_a_cutoff_beyond_a_file_names_the_file_and_how_far_it_reaches(run, folders):
+    estimate = folders[1] / "a.enhanced.wav"
+    result = run(folders[0] / "a.wav", estimate, "--cutoff", "9k")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"overtone: {estimate}: cutoff 9000 Hz: must be above 0 and below half the sample rate,"
+        " 8000 Hz\n"
+    )
+
+
 def test_listener_models_need_their_extra(run, folders, monkeypatch):
     from overtone.metrics import perceptual
 

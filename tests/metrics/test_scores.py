@@ -68,9 +68,9 @@ def test_listener_models_are_added_on_request(pair):
     assert list(scores)[-5:] == added
 
 
-@pytest.mark.parametrize("cutoff_hz", [0, 8001, -1])
+@pytest.mark.parametrize("cutoff_hz", [0, 8000, 9000, -1])
 def test_a_cutoff_outside_the_band_is_refused(pair, cutoff_hz):
-    with pytest.raises(InvalidInputError, match=r"no frequency bin|cutoff"):
+    with pytest.raises(InvalidInputError, match=r"below half the sample rate, 8000 Hz"):
         evaluate_pair(*pair, 16000, cutoff_hz=cutoff_hz)
 
 

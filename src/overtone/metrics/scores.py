@@ -14,7 +14,7 @@ from overtone.metrics.ratios import (
     si_sdr_db,
     snr_db,
 )
-from overtone.metrics.signals import mean
+from overtone.metrics.signals import check_cutoff, mean
 from overtone.metrics.spectral import (
     BAND_WIDTH_HZ,
     FFT_SAMPLES,
@@ -171,6 +171,7 @@ def evaluate_pair(
     """
     bands = {"lsd": slice(None)}
     if cutoff_hz is not None:
+        check_cutoff(cutoff_hz, sample_rate)
         bands["lsd_hf"] = band_bins(sample_rate, cutoff_hz, math.inf)
         bands["lsd_lf"] = band_bins(sample_rate, 0.0, cutoff_hz)
     for lo_hz, hi_hz in band_edges_hz(sample_rate, BAND_WIDTH_HZ):

@@ -26,6 +26,15 @@ def channel_mean(
     return mean(metric(y, x) for y, x in zip(*pairs, strict=True))
 
 
+def check_cutoff(cutoff_hz: float, sample_rate: int) -> None:
+    """Refuse a cutoff that leaves nothing above it, or nothing below."""
+    if not 0 < cutoff_hz < sample_rate / 2:
+        raise InvalidInputError(
+            f"cutoff {cutoff_hz:g} Hz: must be above 0 and below half the sample rate,"
+            f" {sample_rate / 2:g} Hz"
+        )
+
+
 def checked_channels(
     reference: ArrayLike, estimate: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any]]:

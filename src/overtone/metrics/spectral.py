@@ -149,8 +149,9 @@ def band_bins(sample_rate: int, lo_hz: float, hi_hz: float) -> slice:
         first = min(math.ceil(lo_hz / spacing_hz), stop) if lo_hz <= sample_rate / 2 else stop
         if first < stop:
             return slice(first, stop)
+    span = f"between {lo_hz:g} and {hi_hz:g} Hz" if hi_hz < math.inf else f"from {lo_hz:g} Hz up"
     raise InvalidInputError(
-        f"no frequency bin lies between {lo_hz:g} and {hi_hz:g} Hz at {sample_rate} Hz: choose "
+        f"no frequency bin lies {span} at {sample_rate} Hz: choose "
         f"a band within 0 to {sample_rate / 2:g} Hz, wider than {spacing_hz:.3g} Hz"
     )
 

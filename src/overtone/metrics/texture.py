@@ -18,8 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from overtone.dsp.stft import frames
-from overtone.errors import InvalidInputError
-from overtone.metrics.signals import Channel, Floats, as_float64, checked_channels, mean
+from overtone.metrics.signals import (
+    Channel,
+    Floats,
+    as_float64,
+    check_cutoff,
+    checked_channels,
+    mean,
+)
 from overtone.metrics.spectral import count_frames, frame_spectra
 
 SHORT_FFT, SHORT_HOP = 1024, 256
@@ -188,10 +194,7 @@ def _channel_mean(
 def _checked(
     reference: ArrayLike, estimate: ArrayLike, sample_rate: int, cutoff_hz: float
 ) -> tuple[Channel, Channel]:
-    if not 0 < cutoff_hz < sample_rate / 2:
-        raise InvalidInputError(
-            f"cutoff {cutoff_hz:g} Hz at {sample_rate} Hz: need one between 0 Hz and Nyquist"
-        )
+    check_cutoff(cutoff_hz, sample_rate)
     return checked_channels(reference, estimate)
 
 
