@@ -409,6 +409,21 @@ def test_a_picture_that_fails_is_named_and_the_audio_stays(recordings, overtone,
     assert Path("a.enhanced.wav").exists()
 
 
+def test_a_page_of_that_name_is_found_before_any_work(recordings, overtone, copier):
+    Path("a.enhanced.html").write_text("mine")
+    code, _, err = overtone("enhance", "a.wav", "--html")
+    assert code == 1
+    assert "a.enhanced.html exists already" in err
+    assert copier.options == []
+    assert Path("a.enhanced.html").read_text() == "mine"
+    assert overtone("enhance", "a.wav", "--html", "--force")[0] == 0
+    assert Path("a.enhanced.html").read_text().startswith("<!")
+    Path("a.flac").touch()
+    code, _, err = overtone("enhance", "a.wav", "a.flac", "--html")
+    assert code == 1
+    assert "both be written to a.enhanced.html" in err
+
+
 def test_a_defect_costs_one_file_and_its_traceback_is_for_those_who_ask(
     recordings, overtone, copier
 ):

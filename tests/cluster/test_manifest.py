@@ -75,6 +75,17 @@ def test_results_hold_every_row_or_are_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "half.jsonl").exists()
 
 
+@pytest.mark.parametrize("output", ["out/", "out/a", "out/a.xyz"])
+def test_an_output_that_cannot_be_is_named_before_any_work(
+    tmp_path: Path, examples_dir: Path, output: str
+) -> None:
+    call, music = (str(examples_dir / name) for name in ("speech_en_8k.flac", "music_44k.flac"))
+    done = tmp_path / "a.wav"
+    with pytest.raises(InvalidInputError, match=rf"music_44k\.flac: output \S*{output}: cannot"):
+        enhance_files({call: str(done), music: f"{tmp_path}/{output}"})
+    assert not done.exists()
+
+
 def test_a_mapping_says_where_each_file_goes(tmp_path: Path, examples_dir: Path) -> None:
     source = str(examples_dir / "speech_en_8k.flac")
     to = str(tmp_path / "deep" / "er.wav")

@@ -157,15 +157,26 @@ def test_two_pictures_of_one_name_are_refused(tree):
     Path("call.flac").touch()
     assert len(planned("call.wav", "call.flac")) == 2
     with pytest.raises(InvalidInputError, match=r"call\.enhanced\.png"):
-        planned("call.wav", "call.flac", pictures=True)
+        planned("call.wav", "call.flac", beside=[".png"])
 
 
 def test_existing_outputs_and_pictures_are_named_and_the_others_stay(tree):
     Path("rec/b.enhanced.png").touch()
-    tasks = make_tasks(find_sources(["rec", "call.wav"])[0])
-    free, failures = part_existing(tasks)
+    sources = find_sources(["rec", "call.wav"])[0]
+    free, failures = part_existing(make_tasks(sources))
     assert [task.source.name for task in free] == ["a.flac", "b.wav"]
     assert [str(f.source) for f in failures] == ["rec/tape/side 1.mp3", "call.wav"]
     assert "call.enhanced.wav exists" in str(failures[1].error)
-    free, failures = part_existing(tasks, pictures=True)
+    tasks = make_tasks(sources, beside=[".png"])
+    free, failures = part_existing(tasks)
     assert [task.source.name for task in free] == ["a.flac"]
+    assert "b.enhanced.png exists" in str(failures[0].error)
+    assert part_existing(tasks, overwrite=True) == (tasks, [])
+
+
+def test_what_is_done_is_told_by_its_result_and_not_by_its_picture(tree):
+    Path("rec/b.enhanced.png").touch()
+    tasks = make_tasks(find_sources(["rec/b.wav", "call.wav"])[0], beside=[".png"])
+    free, (failed, done) = part_existing(tasks, resume=True)
+    assert (free, done.existing) == ([], Path("call.enhanced.wav"))
+    assert "b.enhanced.png exists" in str(failed.error)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # As in overtone.inference.enhancer, which is too heavy to import for them.
 PICTURE_S = 60.0  # a spectrogram of more would show less, and an hour would not fit in memory
+PICTURE, PAGE = ".png", ".html"  # in place of an output's extension
 
 
 class Bits(StrEnum):
@@ -258,12 +259,11 @@ def enhance(
         refuse_existing(results, force or resume, inputs=[manifest, *(files or [])])
     printer = Printer(as_json=as_json, quiet=quiet, to_stderr=not isinstance(target, str | None))
     errors = 0
-    pages: set[Path] = set()  # two files of one name must not share a page
 
     def tell(outcome: Outcome) -> None:
         nonlocal errors
         done = _draw(outcome, overwrite=force) if plot else outcome
-        done = _write_page(done, pages, overwrite=force) if html else done
+        done = _write_page(done, overwrite=force) if html else done
         errors += done.error is not None
         printer.outcome(done)
         write(as_dict(done))
@@ -284,7 +284,7 @@ def enhance(
             skip_unchanged=skip_unchanged,
             select=select or (),
             target_lufs=target_lufs,
-            pictures=plot,
+            beside=[PICTURE] * plot + [PAGE] * html,
             suffix=suffix,
             dry_run=dry_run,
             resume=resume or (watch and not force),
@@ -334,7 +334,6 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
 
     from overtone.audio.reader import AudioReader
     from overtone.audio.sources import describe_os_error
-    from overtone.inference.jobs import picture_path
     from overtone.report import plot_spectrograms
 
     report = outcome.report
@@ -347,7 +346,7 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
                 rate = reader.info.sample_rate
                 silence = np.zeros((reader.info.channels, 0), np.float32)
                 signals.append((title, next(reader.blocks(round(PICTURE_S * rate)), silence), rate))
-        picture = picture_path(Path(report.destination))
+        picture = Path(report.destination).with_suffix(PICTURE)
         cutoff_hz = report.cutoff.cutoff_hz if report.changed else None
         plot_spectrograms(signals, picture, cutoff_hz=cutoff_hz, overwrite=overwrite)
     except OvertoneError as error:
@@ -359,7 +358,7 @@ def _draw(outcome: Outcome, *, overwrite: bool) -> Outcome:
     return outcome
 
 
-def _write_page(outcome: Outcome, pages: set[Path], *, overwrite: bool) -> Outcome:
+def _write_page(outcome: Outcome, *, overwrite: bool) -> Outcome:
     """Write the page that compares a file before and after; return a failure if that fails."""
     from overtone.serve.listening import write_listening_page
 
@@ -367,17 +366,15 @@ def _write_page(outcome: Outcome, pages: set[Path], *, overwrite: bool) -> Outco
     if report is None or not report.destination:
         return outcome
     source, destination = Path(report.source), Path(report.destination)
-    page = destination.with_suffix(".html")
     try:
         write_listening_page(
-            page,
+            destination.with_suffix(PAGE),
             source,
             destination,
             facts=str(replace(report, source="", destination="")),
             cutoff_hz=report.cutoff.cutoff_hz if report.changed else None,
-            overwrite=overwrite and page not in pages,
+            overwrite=overwrite,
         )
-        pages.add(page)
     except OvertoneError as error:
         return replace(outcome, error=f"{destination}: no page ({error})")
     return outcome

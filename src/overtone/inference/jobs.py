@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from overtone.inference.reports import EnhanceReport
 
 LOSSLESS_SUFFIX = ".flac"  # for what cannot be written in its own format, such as M4A
+WRITABLE = sorted({*OUTPUT_FORMATS, *VIDEO_FORMATS})
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,27 @@ class Task:
     """One file to enhance; either end may be an open binary file, or lie in an object store.
 
     ``copy_to`` is where the source goes as it is if there is nothing to do; None where the
-    destination was asked for by name.
+    destination was asked for by name. ``beside`` are the extensions of what will be written beside
+    the destination, such as a picture.
     """
 
     source: Path | BinaryIO
     destination: Path | BinaryIO
     copy_to: Path | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def name(self) -> Path:
         """The source's name in messages."""
         return name_of(self.source) if is_stream(self.source) else cast("Path", self.source)
 
-    def outputs(self, *, pictures: bool) -> list[Path]:
-        """Return the names that will be written."""
+    @property
+    def outputs(self) -> list[Path]:
+        """The names that will be written."""
         if is_stream(self.destination):
             return []
         destination = cast("Path", self.destination)
-        return [destination, *([picture_path(destination)] if pictures else [])]
+        return [destination, *map(destination.with_suffix, self.beside)]
 
     @property
     def has_names(self) -> bool:
@@ -92,7 +96,7 @@ def make_tasks(
     sources: Sequence[Source],
     output: str | None = None,
     *,
-    pictures: bool = False,
+    beside: Sequence[str] = (),
     suffix: str | None = None,
 ) -> list[Task]:
     """Give each source its destination.
@@ -101,15 +105,13 @@ def make_tasks(
     ``suffix`` than ``.enhanced``, which is also put to names in a folder. An ``output`` with
     an audio extension is the file to write, and takes a single source. Any other ``output`` is a
     folder in which each file keeps its name and its place in the tree it was found in. What
-    cannot be written in its own format becomes FLAC; films stay films. ``pictures`` says that a
-    spectrogram will be written beside each destination, whose name must be free too.
+    cannot be written in its own format becomes FLAC; films stay films. ``beside`` has the
+    extensions of what will be written beside each destination, whose names must be free too.
 
     Raises InvalidInputError if two sources would be written to one name, a source would be
     overwritten, or ``output`` cannot be what it has to be.
     """
-    tasks = _make_tasks(sources, output, suffix)
-    _refuse_clashes(tasks, pictures=pictures)
-    return tasks
+    return _without_clashes(_make_tasks(sources, output, suffix), beside)
 
 
 def _make_tasks(
@@ -145,32 +147,27 @@ def _make_tasks(
     return [Task(source.path, folder) for source in sources]
 
 
-def picture_path(destination: Path) -> Path:
-    """Return where the spectrogram of an enhanced file goes: the same name, ``.png``."""
-    return destination.with_suffix(".png")
-
-
 def part_existing(
-    tasks: Sequence[Task], *, pictures: bool = False, resume: bool = False
+    tasks: Sequence[Task], *, overwrite: bool = False, resume: bool = False
 ) -> tuple[list[Task], list[Outcome]]:
-    """Part the tasks into those whose outputs are free and outcomes of those that are not.
+    """Part the tasks into those that can be done and outcomes of those that are not to be.
 
-    They failed, unless ``resume`` says that what exists is what an earlier run has done.
+    ``resume`` says that a result that exists is what an earlier run has done; other outputs that
+    exist are failures, unless ``overwrite`` allows to replace them.
     """
     free: list[Task] = []
     outcomes: list[Outcome] = []
     for task in tasks:
-        outputs = task.outputs(pictures=pictures)
-        if resume and task.copy_to is not None:
-            outputs.append(task.copy_to)
-        taken = next(filter(_is_taken, outputs), None)
-        if taken is None:
-            free.append(task)
-        elif resume:
-            outcomes.append(Outcome(task.name, existing=taken))
-        else:
+        results = [*task.outputs[:1], *filter(None, [task.copy_to])] if resume else []
+        done = next(filter(_is_taken, results), None)
+        taken = None if done or overwrite else next(filter(_is_taken, task.outputs), None)
+        if done:
+            outcomes.append(Outcome(task.name, existing=done))
+        elif taken:
             reason = f"skipped, {taken} exists already; use overwrite=True to replace it"
             outcomes.append(Outcome.failed(task.name, reason))
+        else:
+            free.append(task)
     return free, outcomes
 
 
@@ -208,16 +205,17 @@ def _is_folder_name(output: str) -> bool:
     with told(path, "not reached"):
         if path.is_dir():
             return True
-    if path.suffix.lower() not in {*OUTPUT_FORMATS, *VIDEO_FORMATS}:
-        known = " ".join(sorted({*OUTPUT_FORMATS, *VIDEO_FORMATS}))
+    if path.suffix.lower() not in WRITABLE:
         raise InvalidInputError(
             f"output {output}: cannot write {path.suffix}; "
-            f"use one of {known}, or end the name with / for a folder"
+            f"use one of {' '.join(WRITABLE)}, or end the name with / for a folder"
         )
     return False
 
 
-def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
+def _without_clashes(tasks: Sequence[Task], beside: Sequence[str]) -> list[Task]:
+    """Return the tasks with what goes ``beside``; refuse two that would write to one name."""
+    tasks = [replace(task, beside=tuple(beside)) for task in tasks]
     resolve = _resolver()
 
     def real(path: Path) -> str:
@@ -226,7 +224,7 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
     inputs = {real(task.name) for task in tasks}
     writers: dict[str, Task] = {}
     for task in tasks:
-        for output in task.outputs(pictures=pictures):
+        for output in task.outputs:
             place = real(output)
             if place in inputs:
                 raise InvalidInputError(
@@ -238,6 +236,7 @@ def _refuse_clashes(tasks: Sequence[Task], *, pictures: bool) -> None:
                     f"{other.name} and {task.name} would both be written to {output}: "
                     "enhance them one at a time, each with its own output"
                 )
+    return tasks
 
 
 def _resolver() -> Callable[[Path], str]:
@@ -319,7 +318,7 @@ def enhance_files(
     skip_unchanged: bool = False,
     select: Times = (),
     target_lufs: float | None = None,
-    pictures: bool = False,
+    beside: Sequence[str] = (),
     suffix: str | None = None,
     dry_run: bool = False,
     resume: bool = False,
@@ -342,7 +341,8 @@ def enhance_files(
         model: and ``device``, ``fidelity``, ``strength_db``: as :class:`Enhancer` has them.
         output_rate: and ``cutoff_hz``, ``subtype``, ``overwrite``, ``tags``, ``skip_unchanged``,
             ``select``, ``target_lufs``: as :meth:`Enhancer.enhance_file` has them.
-        pictures: a picture will be written beside each output, and its name must be free too.
+        beside: extensions of what the caller will write beside each output, such as ``.png``; these
+            names must be free, too.
         suffix: of the outputs' names, in place of ``.enhanced``.
         dry_run: do nothing, and return what would be written, as each outcome's ``planned``.
         resume: leave files alone whose output exists already: nothing half-written has its name.
@@ -386,11 +386,11 @@ def enhance_files(
         target_lufs=target_lufs,
     )
     check_loudness(target_lufs, select)
-    tasks, outcomes = _plan_tasks(sources, output, pictures=pictures, suffix=suffix)
+    tasks, outcomes = _plan_tasks(sources, output, beside=beside, suffix=suffix)
     if shard is not None:
         tasks = executor.take_shard(tasks, shard)
     if not overwrite or resume:
-        tasks, existing = part_existing(tasks, pictures=pictures, resume=resume)
+        tasks, existing = part_existing(tasks, overwrite=overwrite, resume=resume)
         outcomes += existing
     if dry_run:
         outcomes += [Outcome(task.name, planned=cast("Path", task.destination)) for task in tasks]
@@ -441,7 +441,7 @@ def _plan_tasks(
     sources: Sources,
     output: str | os.PathLike[str] | BinaryIO | None,
     *,
-    pictures: bool,
+    beside: Sequence[str],
     suffix: str | None,
 ) -> tuple[list[Task], list[Outcome]]:
     """Return what is to be done, and a failure for each argument that means no file."""
@@ -451,9 +451,9 @@ def _plan_tasks(
             raise InvalidInputError("a stream needs an output: a name, or another stream")
         if isinstance(to, str) and _is_folder_name(to):
             raise InvalidInputError(f"output {to}: a stream has no name to keep; name a file")
-        return [Task(sources, Path(to) if isinstance(to, str) else to)], []
+        return [Task(sources, Path(to) if isinstance(to, str) else to, beside=tuple(beside))], []
     if isinstance(sources, Mapping):
-        return _plan_rows(sources, to, pictures=pictures, suffix=suffix), []
+        return _plan_rows(sources, to, beside=beside, suffix=suffix), []
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     names = [os.fspath(name) for name in cast("Iterable[str | os.PathLike[str]]", given)]
     found, reasons = find_sources(
@@ -463,7 +463,7 @@ def _plan_tasks(
     if not found and not failures:
         raise InvalidInputError("nothing to do: the files found are *.enhanced.* already")
     if to is None or isinstance(to, str):
-        return make_tasks(found, to, pictures=pictures, suffix=suffix), failures
+        return make_tasks(found, to, beside=beside, suffix=suffix), failures
     if len(found) > 1:
         raise InvalidInputError(f"one stream cannot take {len(found)} files: name a folder")
     return [Task(source.path, to) for source in found], failures
@@ -473,17 +473,32 @@ def _plan_rows(
     rows: Mapping[str, str | None],
     output: str | BinaryIO | None,
     *,
-    pictures: bool,
+    beside: Sequence[str],
     suffix: str | None,
 ) -> list[Task]:
     """Return a task a row; whether its source exists shows when it is opened."""
     if not (output is None or isinstance(output, str)):
         raise InvalidInputError("one stream cannot take the files of a list: name a folder")
-    named = [Task(path_of(name), path_of(to)) for name, to in rows.items() if to is not None]
+    named = [
+        Task(path_of(name), _file_path(name, to)) for name, to in rows.items() if to is not None
+    ]
     paths = [path_of(name) for name, to in rows.items() if to is None]
-    tasks = named + _make_tasks([Source(path, path.parent) for path in paths], output, suffix)
-    _refuse_clashes(tasks, pictures=pictures)
-    return tasks
+    others = _make_tasks([Source(path, path.parent) for path in paths], output, suffix)
+    return _without_clashes(named + others, beside)
+
+
+def _file_path(source: str, output: str) -> Path:
+    """Return where a row's result goes; refuse what cannot be, as far as the name alone tells.
+
+    There may be millions of rows, in a store that takes its time to answer.
+    """
+    path = path_of(output)
+    if str(output).endswith(("/", os.sep)) or path.suffix.lower() not in WRITABLE:
+        raise InvalidInputError(
+            f"{source}: output {output}: cannot be written; name a file that ends in one of"
+            f" {' '.join(WRITABLE)}"
+        )
+    return path
 
 
 def run(
