@@ -7,7 +7,7 @@ out, and other columns are not looked at. Results are rows of the same kinds of 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def read_manifest(path: str | Path) -> dict[str, str | None]:
     """
     path = Path(path)
     outputs: dict[str, str | None] = {}
-    for number, row in enumerate(_rows(path), 1):
+    for number, row in enumerate(_rows(path, ("source", "output")), 1):
         source, output = row.get("source"), row.get("output")
         if not isinstance(source, str) or not source:
             problem = 'has no "source", the name of a file'
@@ -52,11 +52,10 @@ def read_manifest(path: str | Path) -> dict[str, str | None]:
     return outputs
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    read = {JSON_LINES: _json_lines, PARQUET: _parquet}.get(_kind(path))
-    assert read is not None  # _kind raises
+def _rows(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Yield the rows; of a table with more columns than those asked for, only these."""
     try:
-        yield from read(path)
+        yield from _parquet(path, columns) if _kind(path) == PARQUET else _json_lines(path)
     except OSError as error:
         raise InvalidInputError(f"{path}: cannot be read ({reason(error)})") from error
     except UnicodeDecodeError as error:
@@ -85,26 +84,32 @@ def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
             yield row
 
 
-def _parquet(path: Path) -> Iterable[dict[str, Any]]:
+def _parquet(path: Path, columns: Sequence[str]) -> Iterable[dict[str, Any]]:
     with _pyarrow(path):
         import pyarrow
         from pyarrow import parquet
 
         try:
             with parquet.ParquetFile(path) as file:
-                columns = [name for name in ("source", "output") if name in file.schema.names]
-                for batch in file.iter_batches(columns=columns):
+                wanted = [name for name in columns if name in file.schema.names]
+                for batch in file.iter_batches(columns=wanted or None):
                     yield from batch.to_pylist()
         except pyarrow.ArrowException as error:
             raise InvalidInputError(f"{path}: not a whole Parquet file ({error})") from error
 
 
 @contextmanager
-def results(path: Path | None, *, overwrite: bool = False) -> Iterator[Callable[[Any], None]]:
+def results(
+    path: Path | None, *, overwrite: bool = False, resume: bool = False
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Lend a function that writes a row; the file appears when the block ends well.
 
+    With ``resume`` the rows of a file that is there are kept, each until its source has another: a
+    row that says no more than that the output exists gives way to the one of when it was made.
+
     Raises:
-        InvalidInputError: it exists and ``overwrite`` is off, or cannot be written.
+        InvalidInputError: it exists and neither ``overwrite`` nor ``resume`` is on, or its rows
+            are not results, or it cannot be written.
         MissingExtraError: Parquet needs pyarrow.
     """
     if path is None:
@@ -115,11 +120,30 @@ def results(path: Path | None, *, overwrite: bool = False) -> Iterator[Callable[
         with _pyarrow(path):
             import pyarrow.json
             import pyarrow.parquet
-    with atomic_write(path, overwrite=overwrite) as temporary:
+    earlier = _earlier(path) if resume and path.exists() else {}
+    with atomic_write(path, overwrite=overwrite or resume) as temporary:
         with temporary.open("w", encoding="utf-8") as file:
-            yield lambda row: print(json.dumps(row, default=str), file=file, flush=True)
+
+            def write(row: dict[str, Any]) -> None:
+                before = earlier.pop(row["source"], row)
+                if row.get("action") == "exists" and not before.get("error"):
+                    row = before
+                print(json.dumps(row, default=str), file=file, flush=True)
+
+            yield write
+            for row in earlier.values():
+                print(json.dumps(row, default=str), file=file)
         if as_parquet and temporary.stat().st_size:
             pyarrow.parquet.write_table(pyarrow.json.read_json(temporary), temporary)
+
+
+def _earlier(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return {row["source"]: row for row in _rows(path)}
+    except (KeyError, TypeError) as error:
+        raise InvalidInputError(
+            f'{path}: no results to add to, as a row has no "source"; give another name'
+        ) from error
 
 
 @contextmanager

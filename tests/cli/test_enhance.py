@@ -572,6 +572,9 @@ def test_a_dry_run_says_what_would_be_written(recordings, overtone, copier):
     code, out, _ = overtone("enhance", "a.wav", "--suffix", ".wide")
     assert code == 0
     assert Path("a.wide.wav").is_file()
+    code, out, _ = overtone("enhance", "b.flac", "--dry-run", "--results", "rows.jsonl")
+    assert (code, out) == (0, "b.flac -> b.enhanced.flac\n")
+    assert not Path("rows.jsonl").exists()
     # What has that name is a result, then.
     code, out, _ = overtone("enhance", ".", "--suffix", ".wide", "--dry-run", "--json")
     assert "a.wide.wav" not in [json.loads(line)["source"] for line in out.splitlines()]
@@ -590,6 +593,17 @@ def test_a_resumed_run_leaves_out_what_is_done(recordings, overtone, copier):
     code, out, err = overtone("enhance", "a.wav", "--resume")
     assert (code, out, err) == (0, "", "")
     assert len(copier.options) == 1
+
+
+def test_the_results_of_a_resumed_run_tell_of_all_that_was_done(recordings, overtone):
+    options = ("-o", "out/", "--resume", "--results", "rows.jsonl")
+    assert overtone("enhance", "a.wav", "text.wav", *options)[0] == 1
+    assert overtone("enhance", "a.wav", "b.flac", *options)[0] == 0
+    rows = {
+        row["source"]: row for row in map(json.loads, Path("rows.jsonl").read_text().splitlines())
+    }
+    assert sorted(rows) == ["a.wav", "b.flac", "text.wav"]
+    assert rows["a.wav"]["cutoff"] == rows["b.flac"]["cutoff"]
 
 
 def test_the_version_names_what_it_uses(overtone):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,14 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, name: str) -> None:
         read_manifest(tmp_path / name)
 
 
+def read_results(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.open()]
+    from pyarrow import parquet
+
+    return parquet.read_table(path).to_pylist()
+
+
 def test_results_hold_every_row_or_are_not_there(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [{"source": "a", "cutoff": None}, {"source": "b", "cutoff": 4.0, "error": "torn"}]
@@ -73,6 +82,42 @@ def test_results_hold_every_row_or_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(TypeError), results(tmp_path / "half.jsonl") as write:
         write(rows[0] | {None: {}, (): 0})
     assert not (tmp_path / "half.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
+def test_resumed_results_keep_what_an_earlier_run_wrote(tmp_path: Path, name: str) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    with results(path, resume=True) as write:  # the first run may be told to resume, too
+        write({"source": "a", "action": "enhanced", "cutoff": {"hz": 4.0}})
+        write({"source": "b", "error": "torn"})
+        write({"source": "c", "error": "no page"})
+        write({"source": "d", "action": "enhanced"})
+    with results(path, resume=True) as write:
+        write({"source": "a", "action": "exists"})
+        write({"source": "b", "action": "enhanced"})
+        write({"source": "c", "action": "exists"})
+    rows = read_results(path)
+    assert [(row["source"], row["action"]) for row in rows] == [
+        ("a", "enhanced"),
+        ("b", "enhanced"),
+        ("c", "exists"),
+        ("d", "enhanced"),
+    ]
+    assert rows[0]["cutoff"] == {"hz": 4.0}
+    assert not any(row.get("error") for row in rows)
+
+
+def test_what_is_no_list_of_results_is_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl"
+    path.write_text('{"note": "mine"}\n')
+    with (
+        pytest.raises(InvalidInputError, match=r'a row has no "source"'),
+        results(path, resume=True),
+    ):
+        pass
+    assert path.read_text() == '{"note": "mine"}\n'
 
 
 @pytest.mark.parametrize("output", ["out/", "out/a", "out/a.xyz"])

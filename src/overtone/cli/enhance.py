@@ -155,7 +155,9 @@ def enhance(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", metavar="FILE", help="Write a row a file, as .jsonl or .parquet."
+            "--results",
+            metavar="FILE",
+            help="Write a row a file, as .jsonl or .parquet; with --resume, into those of before.",
         ),
     ] = None,
     watch: Annotated[
@@ -245,7 +247,7 @@ def enhance(
     if plot and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
     if (manifest is None) == (not files):
-        raise typer.BadParameter("name files, or a list of them with --manifest: one of both")
+        raise typer.BadParameter("name either files or, with --manifest, a list of them")
     source, target = _ends(files or [], output)
     if (plot or html) and output is not None and names_store(output):
         raise InvalidInputError(f"--{'plot' if plot else 'html'} needs an output on this machine")
@@ -297,7 +299,8 @@ def enhance(
             on_outcome=tell,
         )
 
-    with _ended_by_signal(), write_results(results, overwrite=force or resume) as write:
+    kept = write_results(None if dry_run else results, overwrite=force, resume=resume)
+    with _ended_by_signal(), kept as write:
         if watch:
             try:
                 for names, folder in arrivals(files or [], output, suffix):
