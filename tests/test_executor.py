@@ -17,6 +17,10 @@ import os
 import time
 from overtone.errors import InvalidInputError
 
+def slow():
+    time.sleep(4)
+    return 0
+
 def add(state, item, report):
     report(0.5)
     if item == "die":
@@ -100,6 +104,11 @@ def test_no_process_is_left_when_ours_has_ended():
         os.set_blocking(ours.stderr.fileno(), False)
         # Each process holds standard error open; None would say that somebody still does.
         assert ours.stderr.read() == b""
+
+
+def test_making_the_state_does_not_count_towards_the_timeout(add):
+    slow = sys.modules["adding"].slow
+    assert dict(executor.map(slow, add, [1, 2], isolated=True, timeout_s=3)) == {1: 1, 2: 2}
 
 
 def test_what_takes_longer_than_the_timeout_is_lost(add):

@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 Report = Callable[[float], None]  # takes the fraction of an item that is done, 0 to 1
 
 PROGRESS_STEP = 0.01  # a finer bar is not worth a message between processes
+START_S = 60.0  # which a process may take to make its state, if an item may not take longer
 STOP_TIMEOUT_S = 5.0
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
@@ -65,7 +66,8 @@ def map(
         cluster: have them done by the machines of a Ray cluster; see :mod:`overtone.cluster`.
         isolated: have a process of its own even for one job, so that a crash is the end of an item
             and not of this process. It lives as long as it is healthy.
-        timeout_s: an item that takes longer is lost; only where there are processes.
+        timeout_s: an item that takes longer is lost; only where there are processes. ``init`` has
+            that long, or a minute, for itself.
         progress: is called with an item and the fraction of it that is done.
         lost: gives the result of an item whose process died, and why; None raises OvertoneError.
 
@@ -116,6 +118,11 @@ def ignore(fraction: float) -> None:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """What a worker sends first, when it has its state."""
+
+
+@dataclass(frozen=True)
 class Done(Generic[Result]):
     """What a worker sends for an item it did."""
 
@@ -145,7 +152,7 @@ class Worker(Generic[Item]):
         theirs.close()  # so that the end of the process is the end of the pipe
         self.item: Item
         self._begun = 0.0
-        self._overdue = False
+        self._ready = self._overdue = False
 
     def give(self, item: Item) -> None:
         """Hand over the next item; what comes through ``pipe`` then is about it."""
@@ -153,9 +160,14 @@ class Worker(Generic[Item]):
         with suppress(OSError):  # already dead: the next look at the pipe says so
             self.pipe.send(item)
 
+    def ready(self) -> None:
+        """Count the time of the item from now on: the state is there."""
+        self._begun, self._ready = time.monotonic(), True
+
     def left_s(self, timeout_s: float) -> float:
         """Return how long the item may still take; end the process if that is over."""
-        left_s = self._begun + timeout_s - time.monotonic()
+        allowed_s = timeout_s if self._ready else max(timeout_s, START_S)
+        left_s = self._begun + allowed_s - time.monotonic()
         if left_s <= 0 and not self._overdue:
             self._overdue = True
             self.process.kill()  # what hangs in a library would not hear of anything softer
@@ -222,6 +234,9 @@ def _map_in_processes(
                     message = worker.pipe.recv()
                 except (EOFError, OSError):
                     message = Done(lost(worker.item, worker.cause_of_death(timeout_s)))
+                if isinstance(message, Ready):
+                    worker.ready()
+                    continue
                 if isinstance(message, float):
                     if progress:
                         progress(worker.item, message)
@@ -252,6 +267,7 @@ def _serve(
     with suppress(EOFError, OSError):  # the parent is gone
         try:
             state = init()
+            pipe.send(Ready())
             while True:
                 item = pipe.recv()
                 pipe.send(Done(work(state, item, _Steps(pipe.send))))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from overtone.errors import OvertoneError
-from overtone.executor import Raised, Worker, cause_of_death
+from overtone.executor import Raised, Ready, Worker, cause_of_death
 
 
 class BusyError(OvertoneError):
@@ -92,7 +92,7 @@ class Pool:
                 report(message)
             elif isinstance(message, Raised):
                 raise message.error
-            else:
+            elif not isinstance(message, Ready):
                 return message.value
 
     def _start(self) -> Worker[Any]:
