@@ -111,6 +111,11 @@ def test_making_the_state_does_not_count_towards_the_timeout(add):
     assert dict(executor.map(slow, add, [1, 2], isolated=True, timeout_s=3)) == {1: 1, 2: 2}
 
 
+@pytest.mark.parametrize("timeout_s", [1e9, float("inf")])
+def test_a_timeout_may_be_as_long_as_one_likes(add, timeout_s):
+    assert dict(executor.map(int, add, [1], isolated=True, timeout_s=timeout_s)) == {1: 1}
+
+
 def test_what_takes_longer_than_the_timeout_is_lost(add):
     done = executor.map(
         int, add, ["hang", 1], isolated=True, timeout_s=5, lost=lambda item, why: why

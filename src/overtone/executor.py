@@ -32,6 +32,7 @@ Report = Callable[[float], None]  # takes the fraction of an item that is done, 
 PROGRESS_STEP = 0.01  # a finer bar is not worth a message between processes
 START_S = 60.0  # which a process may take to make its state, if an item may not take longer
 STOP_TIMEOUT_S = 5.0
+LONGEST_WAIT_S = 3600.0  # the system counts no more than days, and after it one waits again
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 # Of glibc's mallopt: which arrays get pages of their own, which go back to the system as soon as
@@ -227,8 +228,8 @@ def _map_in_processes(
         for _ in range(jobs):
             start()
         while workers:
-            left_s = timeout_s and min(worker.left_s(timeout_s) for worker in workers.values())
-            for pipe in connection.wait(list(workers), left_s):
+            left = [worker.left_s(timeout_s) for worker in workers.values()] if timeout_s else []
+            for pipe in connection.wait(list(workers), min([LONGEST_WAIT_S, *left])):
                 worker = workers[pipe]
                 try:
                     message = worker.pipe.recv()

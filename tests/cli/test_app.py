@@ -129,7 +129,9 @@ def test_after_two_dashes_a_name_is_a_name(run):
         ("--bits 12", "'--bits': '12' is not one of"),
         ("--fidelity 2", "'--fidelity': give a number of at most 1"),
         ("--fidelity -1", "'--fidelity': give a number of at least 0"),
-        ("--strength nan", "'--strength': give a number of at most 40"),
+        ("--strength nan", "'--strength': must be a number, not nan"),
+        ("--strength=-inf", "'--strength': must be a number, not -inf"),
+        ("--fidelity inf", "'--fidelity': must be a number, not inf"),
         ("-j two", "give a whole number"),
     ],
 )

@@ -60,7 +60,10 @@ def test_a_full_band_file_is_levelled_too(enhancer, make_noise, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"target_lufs": 3}, "-70 to -5"), ({"target_lufs": -16, "select": [(0, 1)]}, "one of both")],
+    [
+        ({"target_lufs": 3}, "-70 to -5"),
+        ({"target_lufs": -16, "select": [(0, 1)]}, "give only one"),
+    ],
 )
 def test_what_cannot_be_is_refused_before_any_work(options, said, tmp_path):
     with pytest.raises(InvalidInputError, match=said):

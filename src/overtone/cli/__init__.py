@@ -3,7 +3,6 @@
 ``overtone --help`` has to be instant, so these files import nothing heavy at their top.
 """
 
-import re
 import sys
 from typing import Annotated, Any
 
@@ -35,19 +34,11 @@ from overtone.cli.old_names import (
     StreamWithOldNames,
     TrainWithOldNames,
 )
-from overtone.cli.options import in_options
+from overtone.cli.options import in_options, in_plain_words
 from overtone.errors import OvertoneError
 from overtone.files import reason
 
 VERBOSE = ("-v", "--verbose")
-# What typer takes over from pydantic; older versions have words of their own.
-IN_PLAIN_WORDS = {
-    r"^Value error, ": "",
-    r"^Input should be less than or equal to ": "give a number of at most ",
-    r"^Input should be greater than or equal to ": "give a number of at least ",
-    r"^Input should be a valid integer.*": "give a whole number",
-    r"^Input should be a valid number.*": "give a number",
-}
 
 
 class Commands(TyperGroup):
@@ -66,8 +57,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            for words, plain in IN_PLAIN_WORDS.items():
-                error.message = re.sub(words, plain, error.message)
+            error.message = in_plain_words(error)
             raise
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import typer
 
+from overtone.cli.options import in_plain_words
 from overtone.errors import ConfigError
 from overtone.files import read_toml, reason
 
@@ -118,7 +119,7 @@ def _checked(name: str, context: Any, option: Any, value: Any) -> Any:
     try:
         option.process_value(context, given)
     except typer.BadParameter as error:
-        raise ConfigError(f"{name}: {error.message.removeprefix('Value error, ')}") from error
+        raise ConfigError(f"{name}: {in_plain_words(error)}") from error
     return given
 
 

@@ -97,8 +97,20 @@ OPTIONS = {
     "level_dbfs": "--level",
     "analysis_s": "--analysis",
     "timeout_s": "--timeout",
+    "strength_db": "--strength",
     "target_lufs": "--target-lufs",
 }
+
+
+# What typer takes over from pydantic; older versions have words of their own.
+IN_PLAIN_WORDS = {
+    r"^Value error, ": "",
+    r"^Input should be less than or equal to ": "give a number of at most ",
+    r"^Input should be greater than or equal to ": "give a number of at least ",
+    r"^Input should be a valid integer.*": "give a whole number",
+    r"^Input should be a valid number.*": "give a number",
+}
+NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -115,6 +127,17 @@ def in_options(message: str) -> str:
     for argument, option in OPTIONS.items():
         line = re.sub(rf"(?<![\w./-]){re.escape(argument)}(?![\w/])", option, line)
     return line
+
+
+def in_plain_words(error: typer.BadParameter) -> str:
+    """Return what is wrong with a value as overtone says it, where typer takes it from pydantic."""
+    problems: list[Any] = getattr(error.__cause__, "errors", list)()
+    if any(NO_NUMBER.fullmatch(str(problem["input"])) for problem in problems):
+        return f"must be a number, not {problems[0]['input']}"
+    message = error.message
+    for words, plain in IN_PLAIN_WORDS.items():
+        message = re.sub(words, plain, message)
+    return message
 
 
 ModelOption = Annotated[

@@ -158,12 +158,14 @@ def check_loudness(target_lufs: float | None, select: Times) -> None:
     """Raise InvalidInputError for a loudness that cannot be asked for."""
     if target_lufs is None:
         return
-    if not LOWEST_LUFS <= target_lufs <= HIGHEST_LUFS:
+    if not LOWEST_LUFS <= as_number(target_lufs, "target_lufs") <= HIGHEST_LUFS:
         raise InvalidInputError(
             f"target_lufs is {target_lufs:g}; give {LOWEST_LUFS:g} to {HIGHEST_LUFS:g}, such as -16"
         )
     if select:
-        raise InvalidInputError("target_lufs changes all, select keeps the rest: give one of both")
+        raise InvalidInputError(
+            "target_lufs changes the whole file, and select keeps what lies outside: give only one"
+        )
 
 
 def checked_times(select: Times) -> list[tuple[float, float]]:
