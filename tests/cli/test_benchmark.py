@@ -191,5 +191,5 @@ def test_lengths_that_are_none(benchmark, measured, text):
     with pytest.raises(InvalidInputError):
         parse_lengths(text)
     code, _, err = benchmark("speed", "-m", "toy", "--lengths", text)
-    assert (code, measured) == (1, [])
+    assert (code, measured) == (2, [])
     assert "length" in err

@@ -560,7 +560,7 @@ def test_broken_audio_in_a_pipe_is_one_line(tmp_path):
 
 def test_a_pipe_stands_for_one_file(recordings, overtone):
     code, _, err = overtone("enhance", "-", "a.wav")
-    assert code == 1
+    assert code == 2
     assert "must be the only one" in err
 
 
@@ -583,8 +583,30 @@ def test_a_dry_run_says_what_would_be_written(recordings, overtone, copier):
 @pytest.mark.parametrize("suffix", ["", "/x", "a/b"])
 def test_a_suffix_that_no_name_can_have_is_refused(recordings, overtone, copier, suffix):
     code, _, err = overtone("enhance", "a.wav", "--suffix", suffix)
-    assert code == 1
+    assert code == 2
     assert err.startswith("overtone: suffix")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--target-lufs -100", "--target-lufs is -100; give -70 to -5"),
+        ("--target-lufs nan", "--target-lufs must be a number, not nan"),
+        ("--target-lufs -16 --select 0-1", "give only one"),
+        ("--select 2-1", "must end 0.1 s or more after its start"),
+        ("--select 0-2 --select 1-3", "two selections overlap"),
+        ("--watch --dry-run", "--watch takes folders"),
+        ("-o - --plot", "--plot needs an output with a name"),
+        ("-o - --html", "--html needs an input and an output with names"),
+        ("-o s3://bucket/x.wav --html", "--html needs an output on this machine"),
+    ],
+)
+def test_options_that_cannot_be_are_wrong_usage_whatever_the_files(overtone, copier, options, said):
+    code, out, err = overtone("enhance", "gone.wav", *options.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("overtone: ")
+    assert said in err
+    assert err.count("\n") == 1
 
 
 def test_a_resumed_run_leaves_out_what_is_done(recordings, overtone, copier):

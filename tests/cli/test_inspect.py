@@ -80,7 +80,7 @@ def test_pictures_go_where_they_are_wanted_and_overwrite_nothing(recordings, ove
 
 def test_json_and_csv_exclude_each_other(recordings, overtone):
     code, _, err = overtone("real.flac", "--json", "--csv")
-    assert code == 1
+    assert code == 2
     assert "choose one" in err
 
 
@@ -90,5 +90,5 @@ def test_standard_input_is_a_file(recordings, overtone, monkeypatch):
     code, out, _ = overtone("-", "--json")
     assert (code, json.loads(out)["cause"]) == (0, "MP3 64k")
     code, _, err = overtone("-", "real.flac")
-    assert code == 1
+    assert code == 2
     assert "must be the only one" in err

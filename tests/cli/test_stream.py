@@ -14,8 +14,10 @@ import soundfile
 from overtone.audio.pcm import PcmFormat, read_wav_header
 from overtone.audio.reader import read_audio
 from overtone.cli import main
+from overtone.cli import stream as stream_command
 from overtone.errors import AudioFileError
 from overtone.inference import Enhancer, StreamEnhancer
+from overtone.inference.planning import ANALYSIS_S
 
 COMMAND = [sys.executable, "-c", "from overtone.cli import main; main()", "stream"]
 
@@ -125,8 +127,6 @@ def test_no_input_is_no_output(stream):
         (b"RIFF\0\0\0\0WAVE", [], "ends within its WAV header"),
         (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", [], "without a format"),
         (b"RIFF\0\0\0\0WAVEjunk\xff\xff\xff\x7f", [], "damaged"),
-        (b"", ["--format", "s16le"], "--input-rate and --channels"),
-        (b"", ["--format", "wav", "--input-rate", "8k"], "leave them out"),
         (b"", ["--format", "f32le", "--input-rate", "48k", "--channels", "1"], "cutoff"),
         (b"", [*RAW, "--cutoff", "7k"], "cutoff 7000 Hz"),
         (np.full(9, np.nan, "<f4").tobytes(), ["--format", "f32le", *RAW[2:]], "NaN"),
@@ -137,6 +137,25 @@ def test_what_cannot_be_streamed_is_one_clear_line(stream, data, arguments, word
     assert (code, out) == (1, b"")
     assert words in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--format", "s16le"], "--input-rate and --channels"),
+        (["--format", "wav", "--input-rate", "8k"], "leave them out"),
+        ([*RAW, "--level", "1"], "'--level'"),
+        ([*RAW, "--analysis", "46"], "'--analysis'"),
+    ],
+)
+def test_options_that_fit_no_stream_are_wrong_usage(stream, arguments, words):
+    code, out, err = stream(b"", *arguments)
+    assert (code, out) == (2, b"")
+    assert words in err
+
+
+def test_the_command_holds_back_as_much_as_the_library():
+    assert stream_command.LONGEST_ANALYSIS_S == ANALYSIS_S
 
 
 @pytest.mark.parametrize("encoding", ["s16", "s24", "s32", "f32"])
@@ -222,5 +241,5 @@ def test_old_names_of_options_are_taken(stream, call):
     old = stream(data, *RAW, "--output-rate", "16k", "--listen", "1")
     assert old == stream(data, *RAW, "--rate", "16k", "--analysis", "1")
     code, _, err = stream(data, "--format", "s16le", "--rate", "8k", "--channels", "1")
-    assert code == 1
+    assert code == 2
     assert "--input-rate" in err

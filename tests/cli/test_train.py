@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from overtone.cli import app, main
+from overtone.cli.options import UsageError
 from overtone.errors import ConfigError, InvalidInputError, MissingExtraError
 
 RECIPE = """
@@ -111,6 +112,11 @@ def test_the_data_root_must_exist(train, tmp_path):
 @pytest.mark.parametrize(("option", "value"), [("--steps", "0"), ("--threads", "0")])
 def test_wrong_usage_exits_with_2(train, option, value):
     assert train(option, value).exit_code == 2
+
+
+def test_a_run_is_begun_or_resumed(train, tmp_path):
+    with pytest.raises(UsageError, match="leave it out to --resume"):
+        train("--resume", "--warm-start", tmp_path)
 
 
 def test_without_the_extra_it_is_named(train, monkeypatch, tmp_path):

@@ -287,6 +287,6 @@ def test_another_host_needs_a_token(monkeypatch, capsys):
     from overtone.cli import main
 
     monkeypatch.setattr(sys, "argv", ["overtone", "serve", "--host", "0.0.0.0"])
-    with pytest.raises(SystemExit, match="1"):
+    with pytest.raises(SystemExit, match="2"):
         main()
     assert "--token" in capsys.readouterr().err

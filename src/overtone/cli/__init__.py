@@ -34,7 +34,7 @@ from overtone.cli.old_names import (
     StreamWithOldNames,
     TrainWithOldNames,
 )
-from overtone.cli.options import in_options, in_plain_words
+from overtone.cli.options import UsageError, in_options, in_plain_words
 from overtone.errors import OvertoneError
 from overtone.files import reason
 
@@ -140,6 +140,7 @@ def overtone(
 def main() -> None:
     """Run the command line; the exit code is 1 after an error and 2 after wrong usage."""
     terminal.prepare()
+    code = 1
     try:
         try:
             app(prog_name="overtone")
@@ -147,6 +148,7 @@ def main() -> None:
             sys.stdout.flush()
     except OvertoneError as error:
         terminal.fail(in_options(str(error)))
+        code = 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:
         pass  # the reader has gone (``overtone models | head -1``): nothing is left to say
     except KeyboardInterrupt:
@@ -164,4 +166,4 @@ def main() -> None:
         return
     finally:
         terminal.leave()
-    sys.exit(1)
+    sys.exit(code)

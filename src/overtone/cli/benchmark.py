@@ -6,7 +6,7 @@ import typer
 
 from overtone.cli.archives import archives
 from overtone.cli.cutoff import cutoff
-from overtone.cli.options import ForceOption, JsonOption, MarkdownOption, ModelsOption
+from overtone.cli.options import ForceOption, JsonOption, MarkdownOption, ModelsOption, usage
 from overtone.cli.pictures import pictures
 from overtone.cli.probe import probe
 from overtone.cli.quality import quality
@@ -71,7 +71,8 @@ def speed(
     from overtone.files import refuse_existing
     from overtone.inference.model import list_models
 
-    lengths_s = parse_lengths(lengths)
+    with usage():
+        lengths_s = parse_lengths(lengths)
     if markdown is not None:
         refuse_existing(markdown, force)  # before minutes of work
     names = models or [model.name for model in list_models()]

@@ -28,10 +28,12 @@ from overtone.cli.options import (
     ModelOption,
     ShardOption,
     StrengthOption,
+    UsageError,
     parse_cutoff,
     parse_lufs,
     parse_rate,
     parse_selection,
+    usage,
 )
 from overtone.cli.printer import Printer, as_dict
 from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
@@ -240,6 +242,7 @@ def enhance(
     """
     from overtone.cli.watch import arrivals
     from overtone.files import refuse_existing
+    from overtone.inference.checks import check_loudness, check_suffix, checked_times
     from overtone.inference.jobs import Outcome, enhance_files
     from overtone.manifest import read_manifest
     from overtone.manifest import results as write_results
@@ -249,14 +252,18 @@ def enhance(
     if (manifest is None) == (not files):
         raise typer.BadParameter("name either files or, with --manifest, a list of them")
     source, target = _ends(files or [], output)
+    with usage():
+        checked_times(select or ())
+        check_loudness(target_lufs, select or ())
+        check_suffix(suffix)
     if (plot or html) and output is not None and names_store(output):
-        raise InvalidInputError(f"--{'plot' if plot else 'html'} needs an output on this machine")
+        raise UsageError(f"--{'plot' if plot else 'html'} needs an output on this machine")
     if watch and (manifest or PIPE in (*(files or []), output) or dry_run or shard):
-        raise InvalidInputError("--watch takes folders, and no --manifest, --shard or --dry-run")
+        raise UsageError("--watch takes folders, and no --manifest, --shard or --dry-run")
     if plot and not isinstance(target, str | None):
-        raise InvalidInputError("--plot needs an output with a name, not -")
+        raise UsageError("--plot needs an output with a name, not -")
     if html and not (isinstance(source, list) and isinstance(target, str | None)):
-        raise InvalidInputError("--html needs an input and an output with names, not -")
+        raise UsageError("--html needs an input and an output with names, not -")
     if results is not None:
         refuse_existing(results, force or resume, inputs=[manifest, *(files or [])])
     printer = Printer(as_json=as_json, quiet=quiet, to_stderr=not isinstance(target, str | None))
@@ -325,7 +332,7 @@ def _ends(
     reads = PIPE in files
     writes = output == PIPE or (reads and output is None)
     if (reads or writes) and len(files) > 1:
-        raise InvalidInputError("- stands for one file, so it must be the only one")
+        raise UsageError("- stands for one file, so it must be the only one")
     if writes and sys.stdout.isatty():
         raise InvalidInputError("audio is not written to a terminal: pipe it, or name it with -o")
     return sys.stdin.buffer if reads else files, sys.stdout.buffer if writes else output

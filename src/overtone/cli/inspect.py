@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overtone.cli.options import PIPE, ClusterOption, JobsOption, ShardOption, in_options
+from overtone.cli.options import (
+    PIPE,
+    ClusterOption,
+    JobsOption,
+    ShardOption,
+    UsageError,
+    in_options,
+)
 from overtone.cli.printer import bar
-from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
+from overtone.errors import MissingExtraError, OvertoneError
 
 if TYPE_CHECKING:
     from overtone.inspection import Inspected, Inspection
@@ -57,9 +64,9 @@ def inspect(
     from overtone.inspection import inspect_files
 
     if as_json and as_csv:
-        raise InvalidInputError("--json and --csv exclude each other: choose one")
+        raise UsageError("--json and --csv exclude each other: choose one")
     if plot is not None and PIPE in files:
-        raise InvalidInputError("--plot needs files with names, not -")
+        raise UsageError("--plot needs files with names, not -")
     if plot is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
     errors = 0
@@ -77,7 +84,7 @@ def inspect(
             print(json.dumps(found | ({"error": in_options(error)} if error else {})), flush=True)
 
     if PIPE in files and len(files) > 1:
-        raise InvalidInputError("- stands for one file, so it must be the only one")
+        raise UsageError("- stands for one file, so it must be the only one")
     with bar("inspecting") as advance:
         given = sys.stdin.buffer if PIPE in files else files
         results = inspect_files(

@@ -10,13 +10,17 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from overtone.errors import MissingExtraError
+from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 from overtone.logs import printable
 
 T = TypeVar("T")
 
 PIPE = "-"  # standard input or output
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 384_000
+
+
+class UsageError(OvertoneError):
+    """Options that cannot be, alone or together, whatever the files are; the exit code is 2."""
 
 
 class Device(StrEnum):
@@ -176,6 +180,8 @@ LevelOption = Annotated[
     float | None,
     typer.Option(
         "--level",
+        min=-100,
+        max=0,
         metavar="DBFS",
         help="RMS level of the sound, pauses aside. Default: -26, that of telephony.",
         show_default=False,
@@ -272,6 +278,15 @@ DecimateOption = Annotated[
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", metavar="FOLDER", help="Where a TOML file's folders lie.")
 ]
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """Let what the library refuses be wrong usage."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise UsageError(str(error)) from error
 
 
 @contextmanager

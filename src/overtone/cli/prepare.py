@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overtone.cli.old_names import WithOldNames
-from overtone.cli.options import ClusterOption, ForceOption, JobsOption, laboratory
-from overtone.errors import InvalidInputError
+from overtone.cli.options import ClusterOption, ForceOption, JobsOption, UsageError, laboratory
 
 if TYPE_CHECKING:
     from overtone.data.splits import Listing, Split
@@ -185,7 +184,7 @@ def piano(
 
     where = file_list or root
     if where is None or (file_list and root):
-        raise InvalidInputError("give either a folder or one array with --file-list")
+        raise UsageError("give either a folder or one array with --file-list")
     listing = splits.piano(where, _split(split), seed=split_seed)
     if stride is None:
         arrays = listing.names[0].endswith(".npy")
@@ -212,7 +211,7 @@ def folder(
         return splits.seeded(
             root, part, seed=split_seed, validation_fraction=validation, test_fraction=test
         )
-    raise InvalidInputError(f"--split-by is seed or name, not {split_by!r}")
+    raise UsageError(f"--split-by is seed or name, not {split_by!r}")
 
 
 @app.command(name="inspect")
@@ -253,7 +252,7 @@ def _split(name: str) -> Split:
     for split in SPLITS:
         if name == split:
             return split
-    raise InvalidInputError(f"no split {name!r}; there are {', '.join(SPLITS)}")
+    raise UsageError(f"no split {name!r}; there are {', '.join(SPLITS)}")
 
 
 def _run(
@@ -272,7 +271,7 @@ def _run(
         typer.echo("\n".join(listing.names))
         return
     if output is None:
-        raise InvalidInputError("give the archive to write with --output, or --list for its files")
+        raise UsageError("give the archive to write with --output, or --list for its files")
     from pydantic import ValidationError
 
     from overtone.data.patches import PatchSettings
@@ -281,7 +280,7 @@ def _run(
     try:
         settings = PatchSettings(sample_rate=rate, **options)
     except ValidationError as error:
-        raise InvalidInputError(_describe(error)) from error
+        raise UsageError(_describe(error)) from error
     count = prepare(
         listing,
         settings,

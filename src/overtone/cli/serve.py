@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overtone.errors import InvalidInputError, MissingExtraError
+from overtone.cli.options import UsageError
+from overtone.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -83,7 +84,7 @@ def serve(
     from overtone.serve.settings import LOOPBACK, MEGABYTE, Limits, Settings
 
     if host not in LOOPBACK and not token:
-        raise InvalidInputError(
+        raise UsageError(
             f"--host {host} is open to other machines: give a --token (or OVERTONE_TOKEN)"
         )
     limits = Limits(

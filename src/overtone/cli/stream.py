@@ -17,6 +17,7 @@ from overtone.cli.options import (
     LevelOption,
     ModelOption,
     StrengthOption,
+    UsageError,
     cutoff_option,
     parse_rate,
     rate_option,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from overtone.inference.streaming import StreamEnhancer
 
 STDIN = "standard input"
+LONGEST_ANALYSIS_S = 45.0  # as the library has it, which is too heavy to import for it
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -82,6 +84,7 @@ def stream(
         typer.Option(
             "--analysis",
             min=0,
+            max=LONGEST_ANALYSIS_S,
             metavar="SECONDS",
             help="Hold back this much sound and find cutoff and level in it, as for a file.",
         ),
@@ -142,12 +145,12 @@ def _input_format(
         raise InvalidInputError("audio is not written to a terminal: pipe it, or redirect it")
     if sample_format is Format.WAV:
         if rate is not None or channels is not None:
-            raise InvalidInputError("a WAV stream says its rate and channels; leave them out")
+            raise UsageError("a WAV stream says its rate and channels; leave them out")
         if sys.stdin.isatty():
             raise InvalidInputError("no audio is piped to standard input")
         return read_wav_header(sys.stdin.buffer, STDIN)
     if rate is None or channels is None:
-        raise InvalidInputError(f"raw {sample_format.value} needs --input-rate and --channels")
+        raise UsageError(f"raw {sample_format.value} needs --input-rate and --channels")
     encoding = {Format.S16LE: "s16", Format.F32LE: "f32"}[sample_format]
     return PcmFormat(encoding, rate, channels), None
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from overtone.cli.options import UsageError
 from overtone.cli.serve import LOOPBACK_HOST, PORT, PortOption, require_extra, run
 from overtone.errors import InvalidInputError
 
@@ -49,7 +50,7 @@ def studio(
     overtone studio --static public/
     """
     if ort is not None and static is None:
-        raise InvalidInputError("--ort is for --static: give both")
+        raise UsageError("--ort is for --static: give both")
     if static is not None:
         from overtone.serve.static import write_static
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from overtone.cli.options import laboratory, parse_learning_rate
+from overtone.cli.options import UsageError, laboratory, parse_learning_rate
 from overtone.errors import ConfigError
 
 
@@ -124,6 +124,8 @@ def train(
         from overtone.training.loop import train as run
         from overtone.training.recipe import overridden
         from overtone.training.waveform import recipe_for_archives
+    if resume and warm_start:
+        raise UsageError("--warm-start begins a new run; leave it out to --resume one")
     config = load_recipe(recipe) if recipe else None
     if not data_root.is_dir():
         raise ConfigError(f"no folder {data_root}; give the corpora's parent with --data-root")

@@ -168,6 +168,12 @@ def check_loudness(target_lufs: float | None, select: Times) -> None:
         )
 
 
+def check_suffix(suffix: str | None) -> None:
+    """Refuse a suffix of names that no file can have."""
+    if suffix is not None and (not suffix or {"/", os.sep, "\0"} & set(suffix)):
+        raise InvalidInputError(f"suffix {suffix!r}: cannot be part of a file's name")
+
+
 def checked_times(select: Times) -> list[tuple[float, float]]:
     """Return selections in order of time; raise InvalidInputError for what cannot be one."""
     found = sorted((float(start), float(end)) for start, end in select)

@@ -24,7 +24,7 @@ from overtone.audio.sources import ENHANCED_MARK, Source, describe_os_error, fin
 from overtone.audio.video import VIDEO_FORMATS, has_pictures
 from overtone.errors import AudioFileError, InvalidInputError, OvertoneError
 from overtone.files import one_place, real_path, sweep, temporary_folder
-from overtone.inference.checks import Times, check_loudness, checked_times
+from overtone.inference.checks import Times, check_loudness, check_suffix, checked_times
 from overtone.stores import fetched, is_remote, path_of, store, told
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def make_tasks(
 def _make_tasks(
     sources: Sequence[Source], output: str | None, suffix: str | None = None
 ) -> list[Task]:
-    if suffix is not None and (not suffix or {"/", os.sep, "\0"} & set(suffix)):
-        raise InvalidInputError(f"suffix {suffix!r}: cannot be part of a file's name")
+    check_suffix(suffix)
     mark = suffix or ENHANCED_MARK
     if output is None:
         return [
