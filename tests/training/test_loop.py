@@ -241,6 +241,22 @@ def test_a_finished_run_resumed_changes_nothing(run, tiny):
     assert weights_of(last) == before
 
 
+def test_a_run_is_not_resumed_to_where_it_has_been(run, tiny):
+    last, _ = run(tiny(optimiser={"steps": 3}))
+    before = {path: path.read_bytes() for path in last.parent.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"last: 3 steps are done, more than the 2 asked for"):
+        run(tiny(optimiser={"steps": 2}), resume=True)
+    assert before == {path: path.read_bytes() for path in last.parent.rglob("*") if path.is_file()}
+
+
+def test_what_cannot_be_scored_leaves_no_best(run, tiny, monkeypatch):
+    monkeypatch.setattr(spectral.SpectralTask, "score", lambda self, rows: -math.inf)
+    last, said = run(tiny())
+    assert not (last.parent / "best").exists()
+    assert "clips too short to score: no best is kept; give longer validation clips" in said
+    assert "Infinity" not in (last.parent / "log.jsonl").read_text()
+
+
 def test_there_must_be_something_to_resume(run, tiny):
     with pytest.raises(
         ConfigError, match=r"last: no checkpoint to resume from; leave out --resume"

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +140,5 @@ def test_what_could_not_be_measured_counts_nothing_in_a_score():
     whole = {"envelope_db": 8.0, "grain_db": 5.0, "reference_grain_db": 6.0}
     task = SourceFilterTask.__new__(SourceFilterTask)
     assert task.score([{"envelope_db": 8.0}]) == -8.0 > task.score([whole])
+    assert task.score([{"lsd": 1.0}, whole]) == task.score([whole])
+    assert task.score([{"lsd": 1.0}]) == task.score([]) == -math.inf

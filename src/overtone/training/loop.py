@@ -171,6 +171,11 @@ def _train(
     ema = {name: value.clone() for name, value in model.state_dict().items()}
     if resume:
         ema, progress = load_resume(last, recipe, task.networks)
+        if progress["step"] > task.steps:
+            raise ConfigError(
+                f"{last}: {progress['step']} steps are done, more than the {task.steps} asked for;"
+                " ask for more (--steps or --epochs), or use the checkpoint as it is"
+            )
         ema = {name: value.to(device) for name, value in ema.items()}
     world.require_same({"the step to go on from": progress["step"]})
     with _claimed(folder) if world.first else nullcontext() as lines:
@@ -340,13 +345,17 @@ class _Run:
                 result = self.task.validate(self.ema)
         except Stopped:
             return
-        self._write({**self._clocks(), "validation": result.rows, "score": result.score})
+        scored = math.isfinite(result.score)
+        score = {"score": result.score} if scored else {}
+        self._write({**self._clocks(), "validation": result.rows, **score})
         for row in result.rows:
             figures = {name: value for name, value in row.items() if name != "label"}
             for name, value in figures.items():
                 self.board.add_scalar(f"validation/{name}/{row['label']}", value, self.step)
             shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
             self.log(f"validation step {self.step}  {row['label']}  {shown}")
-        if result.rows and result.score > self.best:
+        if result.rows and not scored:
+            self.log("clips too short to score: no best is kept; give longer validation clips")
+        if result.rows and scored and result.score > self.best:
             self.best = result.score
             save_weights(self.folder / "best", self.recipe, self.ema, self._progress())

@@ -104,14 +104,19 @@ class SourceFilterTask(SpectralTask):
         return self.model.forward
 
     def score(self, rows: list[dict[str, float]]) -> float:
-        """Return the mean envelope distance, negative, less for texture that is not natural."""
+        """Return the mean envelope distance, negative, less for texture that is not natural.
+
+        Clips too short to measure count nothing: -inf where there are no others.
+        """
+        rows = [row for row in rows if "envelope_db" in row]
+        if not rows:
+            return -math.inf
         worst = 0.0
         for row in rows:
-            # Clips too short to measure have neither.
             grain = abs(row.get("grain_db", 0.0) - row.get("reference_grain_db", 0.0))
             off = max(0.0, grain - GRAIN_TOLERANCE_DB)
-            worst += row.get("envelope_db", 0.0) + GRAIN_WEIGHT * off
-        return -worst / max(1, len(rows))
+            worst += row["envelope_db"] + GRAIN_WEIGHT * off
+        return -worst / len(rows)
 
     def losses(
         self, batch: Batch, step: int, adversary: Adversary | None

@@ -13,7 +13,10 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Rows of named figures, each with a ``label``, and one score, higher better."""
+    """Rows of named figures, each with a ``label``, and one score, higher better.
+
+    The score is -inf where nothing could be measured that it is made of.
+    """
 
     rows: list[dict[str, Any]]
     score: float
