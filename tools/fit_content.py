@@ -9,35 +9,42 @@ are also held out one after another, and the share of their clips that is told r
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.signal import butter, sosfilt
 
 from overtone.data.corpora import SampleStore
 from overtone.dsp.content import features
 from overtone.training.families import load_recipe
+from overtone.training.spectral import SpectralRecipe
 
 RATE, CLIPS, PENALTY = 48000, 200, 0.001
 
 
-def clips(recipe: Path, rng: np.random.Generator):
+def clips(path: Path, rng: np.random.Generator) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
     """Yield the number of a corpus and a clip of 1.2 to 20 s, some filtered or noisy."""
     root, cache = map(Path, sys.argv[3:5])
-    store = SampleStore.build(cache, load_recipe(recipe).corpora, root, RATE)
+    recipe = load_recipe(path)
+    assert isinstance(recipe, SpectralRecipe)
+    store = SampleStore.build(cache, recipe.corpora, root, RATE)
     for corpus, group in groupby(store.files, key=lambda file: file.corpus):
         files = list(group)
         for _ in range(CLIPS):
             samples = int(RATE * np.exp(rng.uniform(np.log(1.2), np.log(20))))
-            at, parts = int(rng.integers(len(files))), []
-            while sum(map(len, parts)) < samples:  # short recordings are joined
+            at = int(rng.integers(len(files)))
+            parts: list[NDArray[np.float32]] = []
+            while sum(len(part) for part in parts) < samples:  # short recordings are joined
                 file = files[at % len(files)]
                 start = int(rng.integers(max(1, file.length - samples)))
                 parts.append(store.crop(file, start, min(samples, file.length)))
                 at += 1
-            clip = np.concatenate(parts)[:samples]
+            clip: NDArray[np.floating[Any]] = np.concatenate(parts)[:samples]
             if rng.random() < 0.3:
                 clip = sosfilt(butter(4, 300, "hp", fs=RATE, output="sos"), clip)
             if rng.random() < 0.3:

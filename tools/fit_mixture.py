@@ -44,7 +44,7 @@ LOUDER_HZ = (4000.0, 8000.0)
 
 def centred(mixture: Tensor, model: SourceFilterExtender) -> Tensor:
     """Return logits ``[..., excitations * bands]`` whose mean over excitations is 0."""
-    shaped = mixture.unflatten(-1, (len(model.config.excitations), model.bands))
+    shaped: Tensor = mixture.unflatten(-1, (len(model.config.excitations), model.bands))
     return (shaped - shaped.mean(-2, keepdim=True)).flatten(-2)
 
 
@@ -71,7 +71,7 @@ def fit(features: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 def smoothed(head: Tensor, bands: int) -> Tensor:
     """Return ``[excitations * bands, ...]``, each band half itself and half its neighbours."""
-    by_band = head.unflatten(0, (-1, bands))
+    by_band: Tensor = head.unflatten(0, (-1, bands))
     below = torch.cat([by_band[:, :1], by_band[:, :-1]], 1)
     above = torch.cat([by_band[:, 1:], by_band[:, -1:]], 1)
     return (0.5 * by_band + 0.25 * (below + above)).flatten(0, 1)
@@ -133,8 +133,7 @@ def main() -> None:
     bias[first : first + new.bands] += torch.from_numpy(raised_db / DB_PER_NEPER)
     weights = new.state_dict()
     weights |= {"mixture.weight": weight.float(), "mixture.bias": bias.float()}
-    octaves = (np.log2(hz) for hz in (c.band_centres_hz, LOUDER_HZ))
-    louder_db = np.interp(*octaves, arguments.envelope)
+    louder_db = np.interp(np.log2(c.band_centres_hz), np.log2(LOUDER_HZ), arguments.envelope)
     # Shares are of power, the envelope is of amplitudes.
     weights["envelope.bias"] += torch.from_numpy(louder_db / (2 * DB_PER_NEPER))
     save_weights(arguments.out, recipe, weights, progress)

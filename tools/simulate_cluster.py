@@ -89,7 +89,8 @@ def slowest_share(case: Case, rng: np.random.Generator) -> np.ndarray:
     usual = np.clip(rng.normal(1.0, 0.1, shape), 0.7, 1.5)
     slow = rng.permutation(usual.size).reshape(shape) < round(case.stragglers * usual.size)
     pace = np.where(slow, case.slowdown, usual)
-    return pace[np.argmin((1 / pace).sum(axis=1))]
+    slowest: np.ndarray = pace[np.argmin((1 / pace).sum(axis=1))]
+    return slowest
 
 
 def cases() -> Iterator[Case]:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from overtone.data.archive import PatchArchive
-from overtone.models.tfilm import TFiLMUNet
+from overtone.models.tfilm import TFiLM, TFiLMUNet
 from overtone.models.unet import TimeConv
 from overtone.training.checkpoint import load_model, save_weights
 from overtone.training.losses import PatchLossConfig, patch_losses
@@ -41,14 +41,23 @@ LOUDER, LAST_STD = 3.0, 0.01
 LSTM = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
+def outermost(network: TFiLMUNet) -> tuple[TimeConv, TFiLM]:
+    """Return the last convolution on the way up, and its modulation."""
+    up, modulation = network.up[-1], network.after_shuffle[-1]
+    assert isinstance(up, TimeConv)
+    assert isinstance(modulation, TFiLM)
+    return up, modulation
+
+
 @torch.no_grad()
 def dead_channels(network: TFiLMUNet, low: Tensor) -> tuple[Tensor, Tensor]:
     """Return which channels of the outermost way up never pass, and the mean of its factors."""
     alive, factors = [], []
+    up, modulation = outermost(network)
     hooks = [
-        network.up[-1].register_forward_hook(lambda _m, _i, out: alive.append(out > 0)),
-        network.after_shuffle[-1].register_forward_hook(
-            lambda module, seen, _out: factors.append(module.factors(seen[0]))
+        up.register_forward_hook(lambda _m, _i, out: alive.append(out > 0)),
+        modulation.register_forward_hook(
+            lambda _m, seen, _out: factors.append(modulation.factors(seen[0]))
         ),
     ]
     for patch in low:
@@ -67,7 +76,7 @@ def graft(network: TFiLMUNet, fresh: TFiLMUNet, dead: Tensor, factors: Tensor) -
         if deep(name, network):
             parameter.copy_(new[name])
     rows = dead.repeat(network.config.stride)
-    up, last, top = network.up[-1], network.last, len(network.up) - 1
+    (up, modulation), last, top = outermost(network), network.last, len(network.up) - 1
     below = network.config.filters[1]
     up.weight[:, :below] = 0
     up.weight[rows, :below] = LOUDER * new[f"up.{top}.weight"][rows, :below]
@@ -77,11 +86,11 @@ def graft(network: TFiLMUNet, fresh: TFiLMUNet, dead: Tensor, factors: Tensor) -
         last.weight[:, : len(dead)][:, dead]
     )
     # The recurrence of living channels keeps what it had of the dead, as a constant.
-    lstm, gates = network.after_shuffle[-1].lstm, dead.repeat(4)
-    heard = lstm.weight_hh_l0 @ (factors * dead)
-    lstm.bias_hh_l0[~gates] += heard[~gates]
+    lstm, gates = dict(modulation.lstm.named_parameters()), dead.repeat(4)
+    heard = lstm["weight_hh_l0"] @ (factors * dead)
+    lstm["bias_hh_l0"][~gates] += heard[~gates]
     for name in LSTM:
-        weight = getattr(lstm, name)
+        weight = lstm[name]
         weight[gates] = new[f"after_shuffle.{top}.lstm.{name}"][gates]
         if weight.ndim == 2:
             weight[(~gates).nonzero(), dead.nonzero()[:, 0]] = 0
@@ -92,9 +101,9 @@ def amplify(network: TFiLMUNet, factor: float) -> None:
     """Make the network the same for a ``gain`` that is ``factor`` times as much."""
     for name, parameter in network.named_parameters():
         if "lstm.weight_ih" in name:
-            parameter /= factor
+            parameter.div_(factor)
         elif name.endswith(".bias"):
-            parameter *= factor
+            parameter.mul_(factor)
 
 
 def deep(name: str, network: TFiLMUNet) -> bool:
@@ -112,20 +121,23 @@ def freeze(network: TFiLMUNet, dead: Tensor) -> None:
     """Leave only the deep levels, and what ``dead`` channels make of them, to learn."""
     rows, gates = dead.repeat(network.config.stride).float(), dead.repeat(4).float()
     below = network.config.filters[1]
-    up, top = network.up[-1], network.after_shuffle[-1].lstm
+    up, modulation = outermost(network)
     columns = (torch.arange(up.weight.shape[1]) < below).float()
     of_last = torch.cat([dead.float(), torch.zeros(network.last.weight.shape[1] - len(dead))])
     masks = {
         up.weight: rows[:, None, None] * columns[:, None],
         up.bias: rows,
         network.last.weight: of_last[:, None],
-        **{getattr(top, name): gates.view(-1, *[1] * name.startswith("weight")) for name in LSTM},
+        **{
+            getattr(modulation.lstm, name): gates.view(-1, *[1] * name.startswith("weight"))
+            for name in LSTM
+        },
     }
     for name, parameter in network.named_parameters():
         if parameter in masks:
             parameter.register_hook(lambda gradient, mask=masks[parameter]: gradient * mask)
         elif not deep(name, network):
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad_(False)
 
 
 def drop_deep_skips(network: TFiLMUNet) -> None:

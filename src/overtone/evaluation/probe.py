@@ -181,7 +181,7 @@ def _train(pairs: Sequence[_Pair], steps: int, seed: int) -> Probe:
         wanted = torch.tensor([1.0] * BATCH_PAIRS + [0.0] * BATCH_PAIRS)
         optimiser.zero_grad(set_to_none=True)
         loss = F.binary_cross_entropy_with_logits(logits, wanted)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
     return network

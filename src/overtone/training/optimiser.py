@@ -52,7 +52,7 @@ class OptimisedNetwork:
             ConfigError: the loss is not finite.
         """
         self._require_finite(loss, "loss", step)
-        self.scaler.scale(share * loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(share * loss).backward()
         if self.world.size * self.world.accumulate > 1:
             self._add_gradients()
 
