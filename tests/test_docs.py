@@ -162,6 +162,12 @@ def test_the_readme_can_be_read_in_one_go():
     assert "super-resolution" in text.partition("\n\n")[2].partition(".")[0]
 
 
+def test_every_benchmark_stands_in_the_guide():
+    text = (ROOT / "docs" / "guide" / "evaluation.md").read_text(encoding="utf-8")
+    for command in typer.main.get_command(app).commands["benchmark"].commands:
+        assert f"`overtone benchmark {command}`" in text
+
+
 def test_every_recipe_key_is_explained():
     text = (ROOT / "docs" / "reference" / "recipes.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`\[?\[?(\w+)\]?\]?`", text))
