@@ -169,6 +169,27 @@ def test_a_run_stopped_while_it_compiles_ends_at_once_and_resumes_to_the_same_en
     assert weights_of(cut) == weights_of(whole)
 
 
+def test_no_checkpoint_holds_half_a_step(run, tiny, monkeypatch):
+    """As where another process is killed, and torchrun then sends SIGTERM to this one."""
+    config = tiny()
+    whole, _ = run(config, "whole")
+    step = spectral.SpectralTask.step
+
+    def interrupted(task, batch, number):
+        figures = step(task, batch, number)
+        if number == 3:
+            signal.raise_signal(signal.SIGTERM)
+            raise ConfigError("rank 1 has ended")
+        return figures
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spectral.SpectralTask, "step", interrupted)
+        with pytest.raises(ConfigError, match="rank 1 has ended"):
+            run(config, "cut", checkpoint_minutes=0)
+    cut, _ = run(config, "cut", resume=True)
+    assert weights_of(cut) == weights_of(whole)
+
+
 def test_validation_is_broken_off_to_save(run, tiny, monkeypatch):
     def validate(*_):
         signal.raise_signal(signal.SIGTERM)

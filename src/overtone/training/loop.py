@@ -282,7 +282,8 @@ class _Run:
 
         The first step may take minutes, because torch compiles as it goes: it ends at once, and
         the networks are as they were. Ctrl-C reaches the compilers, too, so whatever goes wrong
-        after it is its doing.
+        after it is its doing. What goes wrong in a later step may leave half of it done, which no
+        checkpoint must hold: it ends the run, whoever has been asked to stop.
         """
         before = [network.snapshot() for network in self.task.networks] if first else []
         if first and compiles:
@@ -292,7 +293,7 @@ class _Run:
             with stop.breakable() if first else nullcontext():
                 return self.task.step(parts, self.step)
         except (Stopped, Exception):
-            if not stop.asked:
+            if not (first and stop.asked):
                 raise
         for network, snapshot in zip(self.task.networks, before, strict=False):
             network.restore(snapshot)
