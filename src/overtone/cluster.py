@@ -345,6 +345,7 @@ def _connect(address: str) -> tuple[Any, bool]:
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise InvalidInputError(
             f"cluster {address}: not reached ({first_line(error)}); start one with ray start"
-            f" --head, or take {LOCAL!r} for this machine alone"
+            " --head, set RAY_AUTH_MODE=token for one that wants a token, or take"
+            f" {LOCAL!r} for this machine alone"
         ) from error
     return ray, True
