@@ -76,6 +76,9 @@ def test_pictures_go_where_they_are_wanted_and_overwrite_nothing(recordings, ove
     assert code == 1
     assert "already exists; use --force" in err
     assert "real.flac" in out
+    code, out, err = overtone("real.flac", "--plot", "real.flac")  # known before any work
+    assert (code, out) == (1, "")
+    assert err == "overtone: --plot real.flac: is a file; give a folder for the pictures\n"
 
 
 def test_json_and_csv_exclude_each_other(recordings, overtone):

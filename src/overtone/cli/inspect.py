@@ -69,6 +69,8 @@ def inspect(
         raise UsageError("--plot needs files with names, not -")
     if plot is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
+    if plot is not None and plot.exists() and not plot.is_dir():
+        raise InvalidInputError(f"--plot {plot}: is a file; give a folder for the pictures")
     errors = 0
 
     def tell(result: Inspected) -> None:
