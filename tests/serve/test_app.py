@@ -87,6 +87,7 @@ def test_the_report_and_the_audio_come_as_json(client, call):
         (wav(np.zeros(400)), OCTETS, {"model": "/etc/passwd"}, 422, "no model"),
         (wav(np.zeros(400)), OCTETS, {"cutoff": "9000"}, 422, "cutoff 9000 Hz"),
         (wav(np.zeros(400)), OCTETS, {"cutoff": "nan"}, 422, "cutoff"),
+        (wav(np.zeros(400)), OCTETS, {"cutoff": "low"}, 422, "cutoff: Input should be a valid n"),
         (wav(np.zeros(400)), OCTETS, {"cut": "1"}, 422, "cut: "),
         (wav(np.zeros(400)), OCTETS, {"format": "mp3", "rate": "96000"}, 422, "(rate)"),
     ],

@@ -84,11 +84,12 @@ class Options(BaseModel):
 
 def in_one_line(errors: Any) -> str:
     """Name what does not fit, and why, as one line."""
-    told = []
+    told: dict[str, str] = {}
     for error in errors:
+        # Options are flat: what follows a name is which of several types was tried.
         place = [str(part) for part in error["loc"] if part not in ("query", "body", "path")]
-        told.append(f"{'.'.join(place) or 'request'}: {error['msg']}")
-    return "; ".join(told)
+        told.setdefault(place[0] if place else "request", error["msg"])
+    return "; ".join(f"{name}: {message}" for name, message in told.items())
 
 
 class Report(BaseModel):
