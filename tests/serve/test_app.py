@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -291,3 +292,16 @@ def test_another_host_needs_a_token(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         main()
     assert "--token" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named_with_the_cure(monkeypatch, capsys):
+    from overtone.cli import main
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setattr(sys, "argv", ["overtone", "serve", "--workers", "1", "--port", port])
+        with pytest.raises(SystemExit, match="1"):
+            main()
+    assert f"overtone: cannot listen at 127.0.0.1:{port}; give another --port" in (
+        capsys.readouterr().err
+    )

@@ -139,5 +139,8 @@ def run(app: FastAPI, settings: Settings, ready: Callable[[str], None] = announc
     )
     try:
         Server(config).run()
-    except SystemExit as error:  # the port is taken, and uvicorn has said so
-        raise typer.Exit(1) from error
+    except SystemExit as error:  # uvicorn has said why
+        raise InvalidInputError(
+            f"cannot listen at {settings.host}:{settings.port}; give another --port, or 0 for a"
+            " free one"
+        ) from error
