@@ -47,7 +47,7 @@ def test_samples_are_those_of_the_library(socket, examples_dir):
         ([b"\0\0\0\0"], "options first"),
         (["nonsense"], "options"),
         ([json.dumps({"input_rate": 8000, "model": "/etc/passwd"})], "no model"),
-        ([json.dumps({"input_rate": 48000})], "cutoff"),
+        ([json.dumps({"input_rate": 48000})], "give cutoff, or analysis seconds"),
         ([json.dumps({"input_rate": 8000, "channels": 64})], "channels"),
         ([json.dumps(OPTIONS), "text"], "binary"),
         ([json.dumps(OPTIONS), b"\0\0\0"], "whole frames"),

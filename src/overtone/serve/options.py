@@ -9,6 +9,14 @@ from typing import Annotated, Any, Literal
 from fastapi import HTTPException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+# What the library calls options: its messages speak of these.
+ARGUMENTS = {
+    "output_rate": "rate",
+    "cutoff_hz": "cutoff",
+    "level_dbfs": "level",
+    "analysis_s": "analysis",
+}
+
 
 class AudioFormat(StrEnum):
     """What is answered, by the extension of such a file."""
@@ -90,6 +98,13 @@ def in_one_line(errors: Any) -> str:
         place = [str(part) for part in error["loc"] if part not in ("query", "body", "path")]
         told.setdefault(place[0] if place else "request", error["msg"])
     return "; ".join(f"{name}: {message}" for name, message in told.items())
+
+
+def in_options(message: str) -> str:
+    """Return a library's message in one line, with the client's names."""
+    for argument, option in ARGUMENTS.items():
+        message = message.replace(argument, option)
+    return " ".join(message.split())
 
 
 class Report(BaseModel):

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from overtone.audio.pcm import PcmFormat
 from overtone.errors import OvertoneError
 from overtone.inference.streaming import StreamEnhancer
-from overtone.serve.options import in_one_line
+from overtone.serve.options import in_one_line, in_options
 from overtone.serve.settings import Limits
 from overtone.serve.work import enhancer
 
@@ -66,7 +66,7 @@ async def serve_stream(socket: WebSocket, limits: Limits, models: frozenset[str]
     except ClosedError as error:
         code, reason = error.code, error.reason
     except OvertoneError as error:
-        code, reason = NOT_UNDERSTOOD, " ".join(str(error).split())
+        code, reason = NOT_UNDERSTOOD, in_options(str(error))
     await close(socket, code, reason)
 
 

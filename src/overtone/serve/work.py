@@ -15,7 +15,7 @@ from overtone.audio.reader import AudioReader
 from overtone.errors import OvertoneError
 from overtone.inference.enhancer import Enhancer
 from overtone.inference.reports import EnhanceReport
-from overtone.serve.options import SUBTYPES, Options, Report
+from overtone.serve.options import SUBTYPES, Options, Report, in_options
 from overtone.serve.settings import Limits
 
 # A disk with less room than this after a failure is why it failed.
@@ -84,10 +84,7 @@ def work(_: None, task: Task, report: Callable[[float], None]) -> Any:
 def in_words(message: str, task: Task) -> str:
     """A library's message in one line: with the client's names, and without our paths."""
     message = message.replace(str(task.source), task.name)
-    message = message.replace(f"{task.source.parent}/", "")
-    for argument, option in {"output_rate": "rate", "cutoff_hz": "cutoff"}.items():
-        message = message.replace(argument, option)
-    return " ".join(message.split())
+    return in_options(message.replace(f"{task.source.parent}/", ""))
 
 
 def check(source: Path, name: str, limits: Limits) -> None:
