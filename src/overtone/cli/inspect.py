@@ -19,7 +19,7 @@ from overtone.cli.options import (
     in_options,
 )
 from overtone.cli.printer import bar
-from overtone.errors import MissingExtraError, OvertoneError
+from overtone.errors import InvalidInputError, MissingExtraError, OvertoneError
 
 if TYPE_CHECKING:
     from overtone.inspection import Inspected, Inspection

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overtone.cli.options import UsageError
-from overtone.errors import MissingExtraError
+from overtone.errors import InvalidInputError, MissingExtraError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
