@@ -186,8 +186,9 @@ def test_no_checkpoint_holds_half_a_step(run, tiny, monkeypatch):
         patch.setattr(spectral.SpectralTask, "step", interrupted)
         with pytest.raises(ConfigError, match="rank 1 has ended"):
             run(config, "cut", checkpoint_minutes=0)
-    cut, _ = run(config, "cut", resume=True)
+    cut, said = run(config, "cut", resume=True)
     assert weights_of(cut) == weights_of(whole)
+    assert said[-1] == f"done, 6 steps; checkpoint in {cut}"
 
 
 def test_validation_is_broken_off_to_save(run, tiny, monkeypatch):

@@ -273,7 +273,12 @@ class _Run:
                     saved = self.seconds
         self._validate(stop)
         self._save()
-        self.log(f"stopped at step {self.step} of {steps}; checkpoint in {self.folder / 'last'}")
+        end = (
+            f"done, {steps} steps"
+            if self.step == steps
+            else f"stopped at step {self.step} of {steps}"
+        )
+        self.log(f"{end}; checkpoint in {self.folder / 'last'}")
 
     def _take_step(
         self, parts: Any, stop: StopRequest, *, first: bool, compiles: bool
