@@ -1,15 +1,13 @@
 """The tools that mend weights in place of training."""
 
-from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from tools import calibrate_envelope, fit_mixture, simulate_cluster, wake_levels
+from tools import calibrate_envelope, fit_mixture, simulate_cluster
 
 from overtone.models.source_filter import SourceFilterConfig, SourceFilterExtender
-from overtone.models.tfilm import TFiLMConfig, TFiLMUNet
 
 
 def test_the_fit_is_the_linear_map_that_made_the_targets() -> None:
@@ -68,65 +66,3 @@ def test_a_cluster_ends_when_the_driver_with_the_slowest_machines_does() -> None
     start_h = plain.start / 3600
     assert found[plain] == pytest.approx(start_h + work_h, rel=0.4)
     assert found[slow] == pytest.approx(start_h + 3 * work_h, rel=0.02)  # one of twenty at least
-
-
-@pytest.fixture
-def half_dead() -> tuple[TFiLMUNet, torch.Tensor, torch.Tensor]:
-    """A network two of whose eight outermost channels never pass; those; and inputs."""
-    torch.manual_seed(3)
-    config = TFiLMConfig(
-        filters=(8, 16, 16), kernels=(9, 5, 5), dropout=0.0, block_samples=64, gain=4.0
-    )
-    network = TFiLMUNet(config).eval()
-    dead = torch.zeros(8, dtype=torch.bool)
-    dead[[1, 6]] = True
-    with torch.no_grad():
-        network.last.weight *= 100
-        network.up[-1].bias[dead.repeat(2)] = -1e3
-    return network, dead, 0.1 * torch.randn(3, 512)
-
-
-def test_a_gain_moves_into_the_weights(half_dead) -> None:
-    network, _, low = half_dead
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("bias"):
-                parameter.uniform_(-0.1, 0.1)
-        before = network(low)
-        wake_levels.amplify(network, 4.0)
-        network.config = network.config.model_copy(update={"gain": 16.0})
-        torch.testing.assert_close(network(low), before)
-
-
-def test_only_dead_channels_are_woken(half_dead) -> None:
-    network, dead, low = half_dead
-    found, factors = wake_levels.dead_channels(network, low)
-    assert torch.equal(found, dead)
-    wake_levels.graft(network, TFiLMUNet(network.config), dead, factors)
-    assert not wake_levels.dead_channels(network, low)[0].any()
-
-
-def test_training_leaves_what_living_channels_do(half_dead) -> None:
-    """Without what the dead channels add, the network is the same before and after."""
-    network, dead, low = half_dead
-    wake_levels.graft(
-        network, TFiLMUNet(network.config), dead, wake_levels.dead_channels(network, low)[1]
-    )
-
-    def living() -> torch.Tensor:
-        plain = deepcopy(network).eval()
-        with torch.no_grad():
-            plain.last.weight[:, :8][:, dead] = 0
-            return plain(low)
-
-    before, deep_before = living(), network.bottleneck.convolve.weight.clone()
-    wake_levels.freeze(network, dead)
-    wake_levels.drop_deep_skips(network.train())
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, 1e-2, weight_decay=0.0)
-    for _ in range(5):
-        optimiser.zero_grad()
-        (network(low) - low).square().mean().backward()
-        optimiser.step()
-    torch.testing.assert_close(living(), before)
-    assert (network.bottleneck.convolve.weight - deep_before).abs().max() > 1e-3
