@@ -354,7 +354,7 @@ def test_the_log_holds_losses_and_validation(run, tiny):
     assert row["label"] == "4000Hz"
     assert {"lsd", "lsd_hf", "lsd_lf", "snr"} <= row.keys()
     assert all(math.isfinite(value) for name, value in row.items() if name != "label")
-    assert [line.split()[0] for line in said] == ["tiny", "step", "validation", "stopped"]
+    assert [line.split()[0] for line in said] == ["tiny", "step", "validation", "done,"]
     assert list((last.parent / "tensorboard").iterdir())
 
 
