@@ -73,7 +73,7 @@ def test_a_run_goes_to_runs_and_its_samples_to_cache(train, tmp_path):
     }
     lines = result.output.splitlines()
     said = [line.split()[0] for line in lines]
-    assert said == ["small", "decoding", "step", "validation", "stopped"]
+    assert said == ["small", "decoding", "step", "validation", "done,"]
     assert lines[0].startswith("small on ")
     assert lines[2].startswith("step 2/2  ")
     assert "lsd_hf" in lines[3]
