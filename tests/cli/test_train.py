@@ -1,6 +1,7 @@
 """``overtone train`` and ``overtone export``: options reach the loop, errors are one line."""
 
 import json
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 from overtone.cli import app, main
 from overtone.cli.options import UsageError
 from overtone.errors import ConfigError, InvalidInputError, MissingExtraError
+from overtone.training import loop
 
 RECIPE = """
 name = "small"
@@ -91,6 +93,21 @@ def test_folders_can_be_chosen_and_steps_replaced_and_a_run_resumed(train, tmp_p
     config = json.loads((tmp_path / "here" / "last" / "config.json").read_text())
     assert config["optimiser"]["steps"] == 5
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_a_signal_ends_is_saved_and_says_so(train, tmp_path, monkeypatch, number, code):
+    original = loop.update_ema
+
+    def stop(*arguments):
+        original(*arguments)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(loop, "update_ema", stop)
+    result = train("--steps", 5)
+    assert result.exit_code == code
+    assert result.output.splitlines()[-1].startswith("stopped at step 1 of 5")
+    assert step_of(tmp_path / "runs" / "small") == 1
 
 
 def test_a_run_can_begin_from_the_weights_of_another(train, tmp_path):

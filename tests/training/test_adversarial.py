@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from overtone.training.adversarial import (
 )
 from overtone.training.checkpoint import load_model
 from overtone.training.families import load_recipe
+from overtone.training.watch import Stopped
 
 SMALL = {"windows": [256, 512], "channels": 4}
 
@@ -152,7 +154,9 @@ def run(tmp_path, examples_dir, cache):
 
     def train(config, name="run", **options):
         options = {"cache": cache, "compile_model": False, "log": lambda _: None} | options
-        return loop.train(config, examples_dir, tmp_path / name, **options)
+        with suppress(Stopped):
+            loop.train(config, examples_dir, tmp_path / name, **options)
+        return tmp_path / name / "last"
 
     return train
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import tomllib
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from overtone.training.families import build_network, read_recipe
 from overtone.training.families import make_task as make_any_task
 from overtone.training.losses import PatchLossConfig, patch_losses
 from overtone.training.recipe import EpochsConfig
+from overtone.training.watch import Stopped
 from overtone.training.waveform import (
     WaveformRecipe,
     WaveformTask,
@@ -101,16 +102,10 @@ def archives(tmp_path_factory, examples_dir):
 def run(tmp_path, archives):
     def train(recipe, name="run", **options):
         said = []
-        last = loop.train(
-            recipe,
-            archives,
-            tmp_path / name,
-            cache=tmp_path,
-            compile_model=False,
-            log=said.append,
-            **options,
-        )
-        return last, said
+        options = {"cache": tmp_path, "compile_model": False, "log": said.append} | options
+        with suppress(Stopped):
+            loop.train(recipe, archives, tmp_path / name, **options)
+        return tmp_path / name / "last", said
 
     return train
 

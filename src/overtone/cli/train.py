@@ -1,6 +1,7 @@
 """``overtone train``: run a recipe."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -123,6 +124,7 @@ def train(
         from overtone.training.families import load_recipe
         from overtone.training.loop import train as run
         from overtone.training.recipe import overridden
+        from overtone.training.watch import Stopped
         from overtone.training.waveform import recipe_for_archives
     if resume and warm_start:
         raise UsageError("--warm-start begins a new run; leave it out to --resume one")
@@ -142,15 +144,18 @@ def train(
     if threads or "OMP_NUM_THREADS" not in os.environ:
         own = max(1, idle_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         torch.set_num_threads(threads or own)
-    run(
-        config,
-        data_root,
-        output or Path("runs") / config.name,
-        cache=cache or Path("cache") / config.name,
-        resume=resume,
-        warm_start=warm_start,
-        device=device,
-        compile_model=compile_model,
-        accumulate=accumulate,
-        log=typer.echo,
-    )
+    try:
+        run(
+            config,
+            data_root,
+            output or Path("runs") / config.name,
+            cache=cache or Path("cache") / config.name,
+            resume=resume,
+            warm_start=warm_start,
+            device=device,
+            compile_model=compile_model,
+            accumulate=accumulate,
+            log=typer.echo,
+        )
+    except Stopped as stopped:
+        sys.exit(128 + stopped.number)

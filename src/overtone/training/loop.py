@@ -10,6 +10,7 @@ kept.
 
 import json
 import math
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ def train(
             ``resume`` is not set, or the checkpoint does not fit, or ``folder`` or ``cache``
             cannot be written, or there is no such device, or the loss stops being finite, or a
             process of several has ended, or they cannot share a batch.
+        Stopped: a signal came, and a checkpoint has been saved (by the first of several processes;
+            the others return).
     """
     with join_world() as world, StopRequest() as stop:
         if not world.first:
@@ -181,6 +184,8 @@ def _train(
     with _claimed(folder) if world.first else nullcontext() as lines:
         run = _Run(recipe, task, folder, ema, progress, lines, beat, world)
         run.loop(stop, checkpoint_minutes, compiles=compile_model)
+    if world.first and run.step < task.steps:
+        raise Stopped(stop.asked or signal.SIGTERM)  # or another process was asked
     return last
 
 
@@ -248,7 +253,7 @@ class _Run:
         with closing(self.task.examples(self.step)) as examples:
             first = True
             # All stop at the same step, whichever of them was asked to.
-            while self.step < steps and not self.world.any(stop.asked):
+            while self.step < steps and not self.world.any(stop.asked > 0):
                 found = self._take_step(next(examples), stop, first=first, compiles=compiles)
                 if found is None:
                     break

@@ -14,22 +14,26 @@ SILENCE_S = 60.0
 
 
 class Stopped(KeyboardInterrupt):
-    """Work that could be broken off was, by Ctrl-C or SIGTERM."""
+    """A run ended before its time, by the signal of this ``number``."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class StopRequest:
-    """Hears SIGINT and SIGTERM while it is entered; ``asked`` says whether one has come.
+    """Hears SIGINT and SIGTERM while it is entered; ``asked`` is the number of the last, or 0.
 
     Example:
         >>> with StopRequest() as stop:
         ...     stop.asked
-        False
+        0
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
-        self.asked = self._breakable = False
+        self.asked, self._breakable = 0, False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -40,17 +44,18 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _hear(self, *_: object) -> None:
-        self.asked = True
+    def _hear(self, number: int, frame: object) -> None:
+        del frame
+        self.asked = number
         if self._breakable:
             self._breakable = False
-            raise Stopped
+            raise Stopped(number)
 
     @contextmanager
     def breakable(self) -> Iterator[None]:
         """Raise :class:`Stopped` in here as soon as a signal comes, not only when it is over."""
         if self.asked:
-            raise Stopped
+            raise Stopped(self.asked)
         self._breakable = True
         try:
             yield
