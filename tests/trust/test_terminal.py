@@ -46,8 +46,9 @@ def shell(tmp_path, examples_dir):
     [
         ("overtone enhance call.flac >/dev/full", 1, FULL),
         ("overtone models >/dev/full", 1, FULL),
+        ("env -u PYTHONUNBUFFERED overtone models >/dev/full", 1, f"standard output: {FULL}"),
         ("overtone models >&-", 1, "Bad file descriptor"),
-        ("overtone enhance call.flac -o - >/dev/full", 1, FULL),
+        ("overtone enhance call.flac -o - >/dev/full", 1, f"output cannot be written ({FULL})"),
         ("overtone enhance - -o out.wav <&-", 1, "is empty"),
         ("overtone stream <&- >out.wav", 1, "Bad file descriptor"),
         ("overtone models 2>&-", 0, ""),

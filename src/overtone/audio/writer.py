@@ -219,11 +219,20 @@ class AudioWriter:
                 _require_destination(self._target, self._overwrite)
                 sink.rename()
                 if self._stream is not None:
-                    with self._target.open("rb") as whole:
-                        shutil.copyfileobj(whole, self._stream)
+                    self._pass_on(self._stream)
         finally:
             sink.discard()
             self._opened.close()
+
+    def _pass_on(self, stream: BinaryIO) -> None:
+        with self._target.open("rb") as whole:
+            try:
+                shutil.copyfileobj(whole, stream)
+                stream.flush()
+            except BrokenPipeError:  # the reader has all that it wants
+                raise
+            except OSError as error:
+                raise AudioFileError(f"the output cannot be written ({reason(error)})") from error
 
     def _add_carried(self, sink: SndfileSink) -> None:
         if self._carried is None or self._carried.empty:

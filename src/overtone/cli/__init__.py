@@ -156,7 +156,8 @@ def main() -> None:
     except MemoryError:
         terminal.fail("not enough memory")
     except OSError as error:
-        terminal.fail(in_options(f"{error.filename or 'system error'}: {reason(error)}"))
+        where = "system error" if terminal.can_print() else "standard output"
+        terminal.fail(in_options(f"{error.filename or where}: {reason(error)}"))
     except ImportError as error:
         first = error.__cause__ or error  # numpy wraps it into a page of advice
         terminal.fail(in_options(f"cannot be loaded: {first}; check memory and installation"))

@@ -63,6 +63,15 @@ def fail_over(error: BaseException) -> None:
     fail(f"internal error, please report it: {what} ('overtone -v ...' shows where)")
 
 
+def can_print() -> bool:
+    """Whether standard output takes what was written to it: its disk may be full."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
 def leave() -> None:
     """Write out what waits; what cannot be is dropped, so that the interpreter ends in silence."""
     for text in (sys.stdout, sys.stderr):
