@@ -17,9 +17,10 @@ from overtone.errors import ConfigError
 from overtone.export.graph import halve_weights, round_weights, trace
 from overtone.inference.waveform import WaveformInfo
 
-# Torch and onnxruntime sum in different orders; where any sample is off by more than this part of
-# the RMS of what the network adds, the graph is wrong.
-TOLERANCE = 1e-3
+# Torch and onnxruntime sum in different orders; where the RMS of their difference is more than this
+# part of that of what the network adds, the graph is wrong. Music's adds so little to noise that
+# the rounding of single samples is 1e-3 of that.
+TOLERANCE = 3e-4
 
 
 def write(model: nn.Module, info: WaveformInfo, path: Path) -> None:
@@ -63,13 +64,13 @@ def random_patches(info: WaveformInfo) -> Iterator[Tensor]:
 
 
 def disagreement(model: nn.Module, info: WaveformInfo, path: Path) -> float:
-    """Return the largest difference of torch and ONNX, relative to the RMS of what is added."""
+    """Return the RMS of what torch and ONNX differ by, relative to that of what is added."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
     for low in random_patches(info):
         with torch.no_grad():
             wanted = model(low).numpy()
         (found,) = session.run(None, {"low": low.numpy()})
-        added = np.sqrt(np.mean(np.square(wanted - low.numpy())))
-        worst = float(np.maximum(worst, np.abs(found - wanted).max() / added))  # NaN stays NaN
+        off, added = (np.sqrt(np.mean(x**2)) for x in (found - wanted, wanted - low.numpy()))
+        worst = float(np.maximum(worst, off / added))  # NaN stays NaN
     return worst
