@@ -183,7 +183,7 @@ def test_pooling_and_modulation_go_along_time_channel_by_channel():
     x = torch.arange(24.0).reshape(1, 6, 4)
     assert max_pool(x, 3).tolist() == [[[8, 9, 10, 11], [20, 21, 22, 23]]]
     factors = torch.tensor([[[1.0, 2, 3, 4], [0, -1, 0.5, 10]]])
-    modulated = modulate(x, factors)
+    modulated = modulate(x, factors, 3)
     for step in range(6):
         for channel in range(4):
             expected = x[0, step, channel] * factors[0, step // 3, channel]

@@ -19,6 +19,7 @@ from overtone.export import waveform
 from overtone.export.waveform import TOLERANCE, disagreement, random_patches
 from overtone.inference import Enhancer
 from overtone.models.audiounet import AudioUNet, AudioUNetConfig
+from overtone.models.tfilm import TFiLMConfig, TFiLMUNet
 from overtone.training import checkpoint as checkpoints
 from overtone.training.families import build_network, read_recipe
 from overtone.training.release import export
@@ -176,6 +177,14 @@ def test_another_networks_graph_agrees(exported, tmp_path):
     onnx.save(waveform.graph(model, info), str(tmp_path / "a.onnx"))
     assert disagreement(model, info, tmp_path / "a.onnx") < TOLERANCE
     assert {low.shape[1] % 16 for low in random_patches(info)} == {0}
+
+
+def test_a_second_network_of_a_process_is_exported_too(exported, tmp_path):
+    """Torch remembers what it found out about sizes, and once divided by zero because of it."""
+    config = TFiLMConfig(filters=(4,), kernels=(9,), block_samples=64)
+    info = load_model(exported, device="cpu").info
+    for _ in range(2):
+        waveform.write(audible(TFiLMUNet(config)), info, tmp_path / "a.onnx")
 
 
 def test_levels_are_taken_away_as_by_hand(exported, rounded, rng):

@@ -75,7 +75,7 @@ class AFiLM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` times its factors."""
-        return modulate(x, self.factors(x))
+        return modulate(x, self.factors(x), self.block_steps)
 
 
 class AFiLMUNet(ModulatedUNet):

@@ -47,7 +47,7 @@ class TFiLM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` times its factors."""
-        return modulate(x, self.factors(x))
+        return modulate(x, self.factors(x), self.block_steps)
 
 
 class TFiLMUNet(ModulatedUNet):

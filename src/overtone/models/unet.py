@@ -268,11 +268,10 @@ class ModulatedUNet(UNet):
         return self._modulation(self.config.filters[level], self.config.block_steps(level))
 
 
-def modulate(x: Tensor, factors: Tensor) -> Tensor:
+def modulate(x: Tensor, factors: Tensor, block_steps: int) -> Tensor:
     """Multiply each block of ``x [batch, time, channels]`` by its row of ``factors``.
 
-    ``factors`` is ``[batch, blocks, channels]``; blocks are equally long and follow each other.
+    ``factors`` is ``[batch, blocks, channels]``; blocks of ``block_steps`` follow each other.
     """
-    batch, blocks, channels = factors.shape
-    in_blocks = x.reshape(batch, blocks, x.shape[1] // blocks, channels)
-    return (in_blocks * factors.unsqueeze(2)).reshape(x.shape)
+    modulated: Tensor = x.unflatten(1, (-1, block_steps)) * factors.unsqueeze(2)
+    return modulated.flatten(1, 2)
