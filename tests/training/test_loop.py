@@ -4,7 +4,7 @@ import json
 import math
 import signal
 import threading
-from contextlib import suppress
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,15 +25,12 @@ from overtone.training.watch import Heartbeat, Stopped
 
 @pytest.fixture
 def run(tmp_path, examples_dir, cache):
-    """Train on the example recordings, to the end or until stopped.
+    """Train on the example recordings; returns the checkpoint and what was said."""
 
-    Returns the checkpoint and what was said.
-    """
-
-    def train(config, name="run", **options):
+    def train(config, name="run", *, stopped=False, **options):
         said = []
         options = {"cache": cache, "compile_model": False, "log": said.append} | options
-        with suppress(Stopped):
+        with pytest.raises(Stopped) if stopped else nullcontext():
             loop.train(config, examples_dir, tmp_path / name, **options)
         return tmp_path / name / "last", said
 
@@ -92,7 +89,7 @@ def test_a_run_stopped_and_resumed_ends_where_an_unstopped_one_does(run, tiny, a
     config = tiny()
     whole, _ = run(config, "whole")
     at_step(3, lambda: signal.raise_signal(signal.SIGTERM))
-    cut, _ = run(config, "cut")
+    cut, _ = run(config, "cut", stopped=True)
     assert json.loads((cut / "progress.json").read_text())["step"] == 3
     assert weights_of(cut) != weights_of(whole)
     run(config, "cut", resume=True)
@@ -116,7 +113,7 @@ def test_a_run_that_crashed_resumes_from_its_last_save_to_the_same_end(run, tiny
 def test_the_clocks_go_on_over_a_resume(run, tiny, at_step):
     config = tiny()
     at_step(3, lambda: signal.raise_signal(signal.SIGTERM))
-    cut, _ = run(config)
+    cut, _ = run(config, stopped=True)
     before = json.loads((cut / "progress.json").read_text())
     assert before["cpu_seconds"] > 0
     run(config, resume=True)
@@ -138,7 +135,7 @@ def test_training_is_repeatable_and_the_seed_matters(run, tiny):
 def test_a_stop_request_saves_and_ends_the_run(run, tiny, at_step, number):
     before = signal.getsignal(number)
     at_step(2, lambda: signal.raise_signal(number))
-    last, said = run(tiny(optimiser={"steps": 10_000}))
+    last, said = run(tiny(optimiser={"steps": 10_000}), stopped=True)
     assert load_model(last)[2]["step"] == 2
     assert said[-1] == f"stopped at step 2 of 10000; checkpoint in {last}"
     assert signal.getsignal(number) is before
@@ -160,7 +157,7 @@ def test_a_run_stopped_while_it_compiles_ends_at_once_and_resumes_to_the_same_en
 
     with monkeypatch.context() as patch:
         patch.setattr(spectral.SpectralTask, "step", interrupted)
-        cut, said = run(config, "cut")
+        cut, said = run(config, "cut", stopped=True)
     assert reached == []
     assert said[-1] == f"stopped at step 0 of 6; checkpoint in {cut}"
     run(config, "cut", resume=True)
@@ -202,7 +199,7 @@ def test_validation_is_broken_off_to_save(run, tiny, monkeypatch):
 
 def test_before_training_begins_a_stop_request_is_the_end(run, tiny, monkeypatch):
     monkeypatch.setattr(loop, "make_task", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
-    last, said = run(tiny())
+    last, said = run(tiny(), stopped=True)
     assert said[-1].startswith("stopped before training began")
     assert not last.parent.exists()
 

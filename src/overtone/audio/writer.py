@@ -228,7 +228,6 @@ class AudioWriter:
         with self._target.open("rb") as whole:
             try:
                 shutil.copyfileobj(whole, stream)
-                stream.flush()
             except BrokenPipeError:  # the reader has all that it wants
                 raise
             except OSError as error:

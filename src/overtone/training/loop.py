@@ -82,8 +82,8 @@ def train(
             ``resume`` is not set, or the checkpoint does not fit, or ``folder`` or ``cache``
             cannot be written, or there is no such device, or the loss stops being finite, or a
             process of several has ended, or they cannot share a batch.
-        Stopped: a signal came, and a checkpoint has been saved (by the first of several processes;
-            the others return).
+        Stopped: a signal came; if training had begun, the first process has saved a checkpoint, and
+            the others return.
     """
     with join_world() as world, StopRequest() as stop:
         if not world.first:
